@@ -1,0 +1,74 @@
+#pragma once
+
+#include <concepts>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gavel/calibration.hpp"
+#include "gavel/cancel.hpp"
+#include "gavel/candidate.hpp"
+#include "gavel/model.hpp"
+#include "gavel/task.hpp"
+#include "gavel/verdict.hpp"
+
+namespace gavel {
+
+/// Anything that can join a team: it says who it is and gives one verdict per candidate, in order.
+template <class T>
+concept AnyJudge = requires(T& judge, const Task& task, const std::vector<Candidate>& candidates,
+                            const Cancel& cancel) {
+  { judge.info() } -> std::convertible_to<JudgeInfo>;
+  { judge.judge(task, candidates, cancel) } -> std::convertible_to<std::vector<Verdict>>;
+};
+
+/// Which of a bundle's judges to open.
+enum class JudgeKind {
+  automatic,   ///< the bundle's probe where it has one, else its classifier, else its verbalizer
+  verbalizer,  ///< softmax over the positive and negative vocabulary rows (the paper's judge)
+  classifier,  ///< a head on the last hidden state
+  probe        ///< logistic regression on mean-pooled middle-layer states of the candidate's tokens
+};
+
+struct JudgeOptions {
+  JudgeKind kind = JudgeKind::automatic;
+  std::optional<double> threshold;     ///< overrides the bundle's
+  std::optional<double> abstain_band;  ///< overrides the bundle's
+};
+
+/// P(correct) of candidates by one model. The task is read once for all of them. Not thread-safe; make one per thread
+/// on a shared Model.
+///
+/// A score does not depend on the candidates beside it: with int8 weights on the CPU it is equal to the last bit; with
+/// floating-point weights the matrix products' summation order may move a probability by up to 1e-5 (fp32) or
+/// 2e-2 (bf16, fp16).
+class Judge {
+ public:
+  explicit Judge(Model model, const JudgeOptions& options = {});
+  ~Judge();
+  Judge(Judge&&) noexcept;
+  Judge& operator=(Judge&&) noexcept;
+
+  [[nodiscard]] JudgeInfo info() const;
+
+  /// One verdict per candidate, in order. Throws invalid_argument for an empty task, an empty candidate (by its
+  /// number), invalid UTF-8, or a task and candidate longer than the context.
+  [[nodiscard]] std::vector<Verdict> judge(const Task& task, const std::vector<Candidate>& candidates,
+                                           const Cancel& cancel = {});
+
+  [[nodiscard]] const Model& model() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Mean-pooled hidden states of the candidates' tokens in the generation context, for fitting a probe:
+/// [candidates][layers][hidden], after the named layers (0 is the embedding's output, L the last layer's).
+[[nodiscard]] std::vector<std::vector<std::vector<float>>> tap(const Model& model, const Task& task,
+                                                               const std::vector<Candidate>& candidates,
+                                                               const std::vector<std::int32_t>& layers,
+                                                               const Cancel& cancel = {});
+
+}  // namespace gavel

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace gavel {
+
+class Tokenizer;
+
+/// What to check and where to put the weights when a bundle is opened.
+struct OpenOptions {
+  std::string device = "cpu";   ///< "cpu", "cuda" or "cuda:N"
+  std::string pin;              ///< expected SHA-256 of gavel.json (64 hex digits), or empty
+  bool verify_weights = false;  ///< hash the weights too (seconds); program and tokenizer are always hashed
+  bool self_test = false;       ///< run the bundle's self-test and fail closed with corrupt_bundle
+};
+
+/// Memory a session will need, in bytes; stated before anything is allocated.
+struct MemoryEstimate {
+  std::uint64_t weights = 0;  ///< mapped or resident weights
+  std::uint64_t prefix = 0;   ///< keys and values of the shared prompt
+  std::uint64_t own = 0;      ///< keys and values of all candidates
+  std::uint64_t scratch = 0;  ///< the largest step's activations and logits
+  [[nodiscard]] std::uint64_t total() const { return weights + prefix + own + scratch; }
+};
+
+/// A loaded bundle: manifest, tokenizer, program and weights on a device. Immutable and shared: copies are cheap, and
+/// any number of generators and judges, in any threads, may use one. Freed with its last copy.
+class Model {
+ public:
+  /// Opens a bundle folder. Throws not_found, corrupt_bundle (with what was found and expected), unsupported, device
+  /// or out_of_memory. Nothing reaches torch before the manifest is validated and the hashes are checked.
+  [[nodiscard]] static Model open(const std::filesystem::path& bundle, const OpenOptions& options = {});
+
+  [[nodiscard]] const std::string& name() const;
+  [[nodiscard]] const std::string& digest() const;         ///< SHA-256 of gavel.json, hex
+  [[nodiscard]] const std::string& manifest_json() const;  ///< gavel.json as it was read
+  [[nodiscard]] std::string device() const;                ///< "cpu" or "cuda:N"
+  [[nodiscard]] std::int32_t context() const;              ///< longest prompt plus candidate, in tokens
+  [[nodiscard]] bool has_probe() const;
+  [[nodiscard]] std::shared_ptr<const Tokenizer> tokenizer() const;
+  [[nodiscard]] const std::string& tokenizer_digest() const;  ///< SHA-256 of the tokenizer file, hex
+
+  /// What `candidates` continuations of up to `max_tokens` after a prompt of `prompt_tokens` will take.
+  [[nodiscard]] MemoryEstimate estimate(std::int64_t prompt_tokens, std::int64_t candidates,
+                                        std::int64_t max_tokens) const;
+
+  /// Runs the bundle's self-test; throws corrupt_bundle naming the prompt and the largest difference.
+  void self_test() const;
+
+  class Impl;
+  explicit Model(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+  [[nodiscard]] const Impl& impl() const { return *impl_; }
+
+ private:
+  std::shared_ptr<const Impl> impl_;
+};
+
+}  // namespace gavel

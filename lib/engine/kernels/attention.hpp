@@ -1,0 +1,157 @@
+#pragma once
+
+// Attention with an online softmax (Milakov and Gimelshein, arXiv 1805.02867; Dao et al., arXiv 2205.14135): over the
+// shared prefix once for a whole group of rows, then over each token's own cache, the two merged in the running
+// maximum and sum (their log-sum-exp). Included by the per-instruction-set source only.
+
+#include <limits>
+
+#include "engine/kernels/kernels.hpp"
+#include "engine/kernels/vector.hpp"
+
+namespace {
+
+using gavel::kernels::Attention;
+
+constexpr std::int64_t key_block = Attention::key_block;  // fixed, so that a row's sums never depend on its batch
+constexpr int vectors_per_group = 16 / lanes;
+constexpr float infinity = std::numeric_limits<float>::infinity();
+
+/// Rows of queries that share one key/value head, with their running softmax; all of it in the caller's scratch, since
+/// a template of the standard library compiled here would be linked into code for lesser processors.
+struct Rows {
+  std::int64_t count, dim;
+  float *query, *out, *scores, *maximum, *total;
+
+  Rows(std::int64_t rows, std::int64_t head_dim, float* scratch)
+      : count(rows),
+        dim(head_dim),
+        query(scratch),
+        out(query + rows * dim),
+        scores(out + rows * dim),
+        maximum(scores + rows * key_block),
+        total(maximum + rows) {
+    for (std::int64_t i = 0; i < rows * dim; ++i) out[i] = 0.0F;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      maximum[r] = -infinity;
+      total[r] = 0.0F;
+    }
+  }
+};
+
+/// scores[r][key] = query[r] . key for R rows and one group of 16 keys.
+template <int R>
+inline void score_group(const float* query, std::int64_t dim, const float* keys, float* scores) {
+  Vector acc[R][vectors_per_group] = {};
+  for (std::int64_t d = 0; d < dim; ++d) {
+    Vector key[vectors_per_group];
+    for (int v = 0; v < vectors_per_group; ++v) key[v] = load(keys + d * 16 + v * lanes);
+    for (int r = 0; r < R; ++r)
+      for (int v = 0; v < vectors_per_group; ++v) acc[r][v] += query[r * dim + d] * key[v];
+  }
+  for (int r = 0; r < R; ++r)
+    for (int v = 0; v < vectors_per_group; ++v) store(scores + r * key_block + v * lanes, acc[r][v]);
+}
+
+/// out[r][d..] += p[r][key] * value[key][d..] for R rows and V vectors of the head.
+template <int R, int V>
+inline void add_values(const float* p, const float* values, std::int64_t dim, std::int64_t keys, float* out) {
+  Vector acc[R][V];
+  for (int r = 0; r < R; ++r)
+    for (int v = 0; v < V; ++v) acc[r][v] = load(out + r * dim + v * lanes);
+  for (std::int64_t key = 0; key < keys; ++key) {
+    Vector value[V];
+    for (int v = 0; v < V; ++v) value[v] = load(values + key * dim + v * lanes);
+    for (int r = 0; r < R; ++r)
+      for (int v = 0; v < V; ++v) acc[r][v] += p[r * key_block + key] * value[v];
+  }
+  for (int r = 0; r < R; ++r)
+    for (int v = 0; v < V; ++v) store(out + r * dim + v * lanes, acc[r][v]);
+}
+
+template <int R>
+inline void add_values(const float* p, const float* values, std::int64_t dim, std::int64_t keys, float* out) {
+  std::int64_t d = 0;
+  for (; d + 4 * lanes <= dim; d += 4 * lanes) add_values<R, 4>(p, values + d, dim, keys, out + d);
+  for (; d + lanes <= dim; d += lanes) add_values<R, 1>(p, values + d, dim, keys, out + d);
+}
+
+/// One block of keys [begin, end), at most `key_block` of them, for rows [first, last): scores, softmax update, values.
+/// `limit` is how many keys each group of `group` rows sees; null where all are seen.
+inline void attend_block(const Rows& rows, std::int64_t first, std::int64_t last, const float* keys,
+                         const float* values, std::int64_t begin, std::int64_t end, const std::int64_t* limit,
+                         std::int64_t group) {
+  const std::int64_t dim = rows.dim, count = end - begin;
+  const std::int64_t width = (count + 15) / 16 * 16;
+  constexpr int tall = lanes == 16 ? 8 : 4;  // as many rows as the register file holds
+  for (std::int64_t key = 0; key < width; key += 16) {
+    const float* k = keys + (begin + key) * dim;
+    std::int64_t r = first;
+    for (; r + tall <= last; r += tall)
+      score_group<tall>(rows.query + r * dim, dim, k, rows.scores + r * key_block + key);
+    for (; r < last; ++r) score_group<1>(rows.query + r * dim, dim, k, rows.scores + r * key_block + key);
+  }
+  for (std::int64_t r = first; r < last; ++r) {
+    float* s = rows.scores + r * key_block;
+    std::int64_t seen = count;
+    if (limit != nullptr && limit[r / group] - begin < seen) seen = limit[r / group] - begin;
+    if (seen <= 0) {  // nothing to see in this block: leave the row as it is
+      for (std::int64_t key = 0; key < width; ++key) s[key] = 0.0F;
+      continue;
+    }
+    for (std::int64_t key = seen; key < width; ++key) s[key] = -infinity;
+    Vector peak = load(s);
+    for (std::int64_t key = lanes; key < width; key += lanes) peak = maximum(peak, load(s + key));
+    const float before = rows.maximum[r], block_peak = largest(peak), now = before > block_peak ? before : block_peak;
+    Vector total{};
+    for (std::int64_t key = 0; key < width; key += lanes) {
+      const Vector p = exponential(load(s + key) - now);
+      store(s + key, p);
+      total += p;
+    }
+    const float keep = before == now ? 1.0F : exponential(broadcast(before - now))[0];
+    rows.total[r] = rows.total[r] * keep + sum(total);
+    rows.maximum[r] = now;
+    if (keep != 1.0F)
+      for (std::int64_t d = 0; d < dim; d += lanes) store(rows.out + r * dim + d, load(rows.out + r * dim + d) * keep);
+  }
+  std::int64_t r = first;
+  for (; r + 4 <= last; r += 4)
+    add_values<4>(rows.scores + r * key_block, values + begin * dim, dim, count, rows.out + r * dim);
+  for (; r < last; ++r)
+    add_values<1>(rows.scores + r * key_block, values + begin * dim, dim, count, rows.out + r * dim);
+}
+
+inline void attend_keys(const Rows& rows, std::int64_t first, std::int64_t last, const float* keys, const float* values,
+                        std::int64_t length, const std::int64_t* limit, std::int64_t group) {
+  for (std::int64_t begin = 0; begin < length; begin += key_block) {
+    const std::int64_t end = begin + key_block < length ? begin + key_block : length;
+    attend_block(rows, first, last, keys, values, begin, end, limit, group);
+  }
+}
+
+void attend_tokens(const Attention& a, std::int64_t kv_head, std::int64_t first, std::int64_t last, float* scratch) {
+  const std::int64_t group = a.heads / a.kv_heads, dim = a.head_dim;
+  const Rows rows((last - first) * group, dim, scratch);
+  for (std::int64_t t = first; t < last; ++t)
+    std::memcpy(rows.query + (t - first) * group * dim, a.query + (t * a.heads + kv_head * group) * dim,
+                static_cast<std::size_t>(group * dim) * sizeof(float));
+  const std::int64_t prefix = kv_head * a.prefix_capacity * dim;
+  attend_keys(rows, 0, rows.count, a.prefix_keys + prefix, a.prefix_values + prefix, a.prefix_length, nullptr, group);
+  for (std::int64_t t = first; t < last;) {  // runs of tokens of one sequence share its own cache
+    std::int64_t stop = t, longest = 0;
+    for (; stop < last && a.slot[stop] == a.slot[t]; ++stop)
+      longest = a.limit[stop] > longest ? a.limit[stop] : longest;
+    const std::int64_t own = (a.slot[t] * a.kv_heads + kv_head) * a.own_capacity * dim;
+    attend_keys(rows, (t - first) * group, (stop - first) * group, a.own_keys + own, a.own_values + own, longest,
+                a.limit + first, group);
+    t = stop;
+  }
+  for (std::int64_t r = 0; r < rows.count; ++r) {
+    const float scale = 1.0F / rows.total[r];
+    float* out = a.out + ((first + r / group) * a.heads + kv_head * group + r % group) * dim;
+    for (std::int64_t d = 0; d < dim; d += lanes) store(out + d, load(rows.out + r * dim + d) * scale);
+  }
+}
+
+}  // namespace

@@ -1,0 +1,290 @@
+#include "engine/manifest.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "gavel/error.hpp"
+
+namespace gavel {
+namespace {
+
+using Json = nlohmann::json;
+
+/// Reads typed fields of one object and says where a wrong one stands.
+class Reader {
+ public:
+  Reader(const Json& json, std::string path, const std::filesystem::path& file)
+      : json_(json), path_(std::move(path)), file_(file) {
+    if (!json.is_object()) refuse("", "an object", json);
+  }
+
+  [[nodiscard]] const Json& at(const char* key) const {
+    const auto found = json_.find(key);
+    if (found == json_.end())
+      throw Error(ErrorCode::corrupt_bundle,
+                  fmt::format("{}: {}{} is missing; export the bundle again", file_.string(), path_, key));
+    return *found;
+  }
+
+  [[nodiscard]] bool has(const char* key) const {
+    const auto found = json_.find(key);
+    return found != json_.end() && !found->is_null();
+  }
+
+  [[nodiscard]] Reader object(const char* key) const { return {at(key), path_ + key + ".", file_}; }
+
+  [[nodiscard]] std::string text(const char* key) const {
+    const Json& value = at(key);
+    if (!value.is_string()) refuse(key, "a string", value);
+    return value.get<std::string>();
+  }
+
+  [[nodiscard]] bool flag(const char* key) const {
+    const Json& value = at(key);
+    if (!value.is_boolean()) refuse(key, "true or false", value);
+    return value.get<bool>();
+  }
+
+  [[nodiscard]] double number(const char* key) const {
+    const Json& value = at(key);
+    if (!value.is_number() || !std::isfinite(value.get<double>())) refuse(key, "a finite number", value);
+    return value.get<double>();
+  }
+
+  [[nodiscard]] std::int64_t integer(const char* key, std::int64_t least, std::int64_t most) const {
+    return checked(key, at(key), least, most);
+  }
+
+  template <class T>
+  [[nodiscard]] std::vector<T> integers(const char* key, std::int64_t least, std::int64_t most) const {
+    std::vector<T> values;
+    for (const Json& value : array(key)) values.push_back(static_cast<T>(checked(key, value, least, most)));
+    return values;
+  }
+
+  [[nodiscard]] std::vector<float> numbers(const char* key) const {
+    std::vector<float> values;
+    for (const Json& value : array(key)) {
+      if (!value.is_number()) refuse(key, "numbers", value);
+      values.push_back(value.get<float>());
+    }
+    return values;
+  }
+
+  [[nodiscard]] const Json& array(const char* key) const {
+    const Json& value = at(key);
+    if (!value.is_array()) refuse(key, "a list", value);
+    return value;
+  }
+
+  [[noreturn]] void refuse(std::string_view key, std::string_view expected, const Json& found) const {
+    std::string shown = found.dump(-1, ' ', false, Json::error_handler_t::replace);
+    if (shown.size() > 80) shown = shown.substr(0, 77) + "...";
+    throw Error(ErrorCode::corrupt_bundle,
+                fmt::format("{}: {}{} is {}, expected {}", file_.string(), path_, key, shown, expected));
+  }
+
+ private:
+  std::int64_t checked(const char* key, const Json& value, std::int64_t least, std::int64_t most) const {
+    if (!value.is_number_integer() || value.get<std::int64_t>() < least || value.get<std::int64_t>() > most)
+      refuse(key, fmt::format("a whole number from {} to {}", least, most), value);
+    return value.get<std::int64_t>();
+  }
+
+  const Json& json_;
+  std::string path_;
+  const std::filesystem::path& file_;
+};
+
+Json parse(std::string_view text, const std::filesystem::path& where) {
+  try {
+    return Json::parse(text);
+  } catch (const Json::exception& error) {
+    throw Error(ErrorCode::corrupt_bundle, fmt::format("{} is not JSON: {}", where.string(), error.what()));
+  }
+}
+
+Prompt read_prompt(const Reader& prompts, const std::string& name, std::int64_t vocabulary,
+                   const std::filesystem::path& where) {
+  Prompt prompt;
+  for (const Json& item : prompts.array(name.c_str())) {
+    const Reader segment(item, "prompts." + name + "[].", where);
+    if (segment.has("text"))
+      prompt.push_back({Segment::Kind::text, segment.text("text"), -1});
+    else if (segment.has("token"))
+      prompt.push_back(
+          {Segment::Kind::token, "", static_cast<std::int32_t>(segment.integer("token", 0, vocabulary - 1))});
+    else
+      prompt.push_back({Segment::Kind::slot, segment.text("slot"), -1});
+  }
+  return prompt;
+}
+
+Calibration read_calibration(const Reader& owner) {
+  const Reader calibration = owner.object("calibration");
+  return {calibration.number("scale"), calibration.number("shift")};
+}
+
+DecisionRule read_rule(const Reader& owner) {
+  const DecisionRule rule{owner.number("threshold"), owner.number("abstain_band")};
+  if (rule.threshold < 0 || rule.threshold > 1) owner.refuse("threshold", "within [0, 1]", owner.at("threshold"));
+  if (rule.abstain_band < 0 || rule.abstain_band > 1)
+    owner.refuse("abstain_band", "within [0, 1]", owner.at("abstain_band"));
+  return rule;
+}
+
+Manifest::SelfTest read_self_test(const Json& item, std::int64_t vocabulary, const std::filesystem::path& where) {
+  const Reader read(item, "selftest[].", where);
+  Manifest::SelfTest test;
+  test.prompt = read.text("prompt");
+  test.ids = read.integers<std::int32_t>("ids", 0, vocabulary - 1);
+  test.tolerance = read.number("tolerance");
+  if (read.has("logits")) {
+    const Reader logits = read.object("logits");
+    test.logit_ids = logits.integers<std::int64_t>("ids", 0, vocabulary - 1);
+    test.logits = logits.numbers("values");
+    if (test.logits.size() != test.logit_ids.size())
+      logits.refuse("values", fmt::format("{} numbers, one for each id", test.logit_ids.size()), logits.at("values"));
+  }
+  if (read.has("judge")) {
+    const Reader judge = read.object("judge");
+    test.judge = {judge.text("prompt"), judge.text("language"), judge.text("code"), judge.number("p_correct"),
+                  judge.number("tolerance")};
+  }
+  return test;
+}
+
+}  // namespace
+
+const Prompt& Manifest::prompt(std::string_view which) const {
+  const auto found = prompts.find(which);
+  if (found == prompts.end())
+    throw Error(ErrorCode::unsupported, fmt::format("bundle \"{}\" has no prompt named \"{}\"", name, which));
+  return found->second;
+}
+
+Manifest parse_manifest(std::string_view text, const std::filesystem::path& where) {
+  const Json json = parse(text, where);
+  const Reader root(json, "", where);
+  if (const auto found = root.integer("format", 0, 1'000'000); found != Manifest::format)
+    throw Error(ErrorCode::corrupt_bundle,
+                fmt::format("{}: format version {}, this library reads {}; export the bundle again with this version",
+                            where.string(), found, Manifest::format));
+  if (root.text("kind") != "decoder") root.refuse("kind", "\"decoder\"", root.at("kind"));
+
+  Manifest m;
+  m.name = root.text("name");
+  m.precision = root.text("precision");
+  if (!std::set<std::string>{"fp32", "bf16", "fp16", "int8"}.contains(m.precision))
+    root.refuse("precision", "fp32, bf16, fp16 or int8", root.at("precision"));
+
+  const Reader shape = root.object("architecture");
+  constexpr std::int64_t large = 1 << 24;
+  m.family = shape.text("family");
+  m.layers = shape.integer("layers", 1, 1024);
+  m.hidden = shape.integer("hidden", 1, large);
+  m.heads = shape.integer("heads", 1, 4096);
+  m.kv_heads = shape.integer("kv_heads", 1, m.heads);
+  m.head_dim = shape.integer("head_dim", 16, 4096);
+  m.intermediate = shape.integer("intermediate", 1, large);
+  m.vocabulary = shape.integer("vocabulary", 1, large);
+  m.context = shape.integer("context", 1, large);
+  m.tied = shape.flag("tied");
+  if (m.heads % m.kv_heads != 0)
+    shape.refuse("kv_heads", fmt::format("a divisor of {} heads", m.heads), shape.at("kv_heads"));
+  if (m.head_dim % 16 != 0) shape.refuse("head_dim", "a multiple of 16", shape.at("head_dim"));
+
+  const Reader tokenizer = root.object("tokenizer");
+  m.tokenizer_file = tokenizer.text("file");
+  m.tokenizer_size = static_cast<std::int32_t>(tokenizer.integer("size", 1, m.vocabulary));
+  m.stop_tokens = root.object("tokens").integers<std::int32_t>("stop", 0, m.vocabulary - 1);
+
+  const Reader prompts = root.object("prompts");
+  for (const auto& [name, value] : root.at("prompts").items())
+    m.prompts.emplace(name, read_prompt(prompts, name, m.vocabulary, where));
+
+  const Reader head = root.object("head");
+  m.head = head.text("type");
+  if (m.head == "classifier") {
+    for (const Json& label : head.array("labels")) {
+      if (!label.is_string()) head.refuse("labels", "strings", label);
+      m.labels.push_back(label.get<std::string>());
+    }
+    if (m.labels.empty()) head.refuse("labels", "at least one label", head.at("labels"));
+    m.positive_label = head.integer("positive", 0, static_cast<std::int64_t>(m.labels.size()) - 1);
+  } else if (m.head != "lm") {
+    head.refuse("type", "\"lm\" or \"classifier\"", head.at("type"));
+  }
+
+  if (root.has("judge")) {
+    const Reader judge = root.object("judge");
+    Manifest::JudgeSpec spec;
+    spec.type = judge.text("type");
+    spec.trained = judge.flag("trained");
+    spec.calibration = read_calibration(judge);
+    spec.rule = read_rule(judge);
+    if (spec.type == "verbalizer") {
+      spec.positive = judge.integers<std::int64_t>("positive", 0, m.vocabulary - 1);
+      spec.negative = judge.integers<std::int64_t>("negative", 0, m.vocabulary - 1);
+      if (spec.positive.empty()) judge.refuse("positive", "at least one token", judge.at("positive"));
+      if (spec.negative.empty()) judge.refuse("negative", "at least one token", judge.at("negative"));
+    }
+    if (spec.type != (m.head == "lm" ? "verbalizer" : "classifier"))
+      judge.refuse("type", m.head == "lm" ? "\"verbalizer\" with this head" : "\"classifier\" with this head",
+                   judge.at("type"));
+    m.judge = std::move(spec);
+  }
+  if (root.has("probe")) m.probe_file = root.object("probe").text("file");
+  for (const Json& item : root.array("selftest")) m.self_tests.push_back(read_self_test(item, m.vocabulary, where));
+
+  // Only these names, so that no manifest can point outside its folder.
+  static const std::set<std::string> known{"program.pt", "weights.safetensors", "tokenizer.json", "tokenizer.model",
+                                           "probe.json"};
+  const Reader files = root.object("files");
+  for (const auto& [name, value] : root.at("files").items()) {
+    if (!known.contains(name))
+      files.refuse(name, "one of program.pt, weights.safetensors, tokenizer.json, tokenizer.model, probe.json", name);
+    const Reader entry = files.object(name.c_str());
+    Manifest::File file{static_cast<std::uint64_t>(entry.integer("bytes", 0, std::int64_t{1} << 50)),
+                        entry.text("sha256")};
+    if (file.sha256.size() != 64 || file.sha256.find_first_not_of("0123456789abcdef") != std::string::npos)
+      entry.refuse("sha256", "64 lower-case hexadecimal digits", entry.at("sha256"));
+    m.files.emplace(name, std::move(file));
+  }
+  for (const std::string& needed : {std::string("program.pt"), std::string("weights.safetensors"), m.tokenizer_file})
+    if (!m.files.contains(needed)) files.refuse(needed, "an entry for this file", nullptr);
+  if (m.tokenizer_file != "tokenizer.json" && m.tokenizer_file != "tokenizer.model")
+    tokenizer.refuse("file", "\"tokenizer.json\" or \"tokenizer.model\"", tokenizer.at("file"));
+  if (m.probe_file && (*m.probe_file != "probe.json" || !m.files.contains("probe.json")))
+    root.refuse("probe", "{\"file\": \"probe.json\"} with its entry in files", root.at("probe"));
+  return m;
+}
+
+ProbeSpec parse_probe(std::string_view text, const Manifest& manifest, const std::filesystem::path& where) {
+  const Json json = parse(text, where);
+  const Reader root(json, "", where);
+  if (root.integer("format", 0, 1'000'000) != 1) root.refuse("format", "1", root.at("format"));
+  ProbeSpec probe;
+  probe.layers = root.integers<std::int64_t>("layers", 0, manifest.layers);
+  if (probe.layers.empty()) root.refuse("layers", "at least one layer", root.at("layers"));
+  const Json& weights = root.array("weights");
+  if (weights.size() != probe.layers.size())
+    root.refuse("weights", fmt::format("{} rows, one for each layer", probe.layers.size()), weights.size());
+  for (const Json& row : weights) {
+    if (!row.is_array() || row.size() != static_cast<std::size_t>(manifest.hidden))
+      root.refuse("weights", fmt::format("rows of {} numbers", manifest.hidden), row.size());
+    for (const Json& value : row) {
+      if (!value.is_number()) root.refuse("weights", "numbers", value);
+      probe.weights.push_back(value.get<float>());
+    }
+  }
+  probe.bias = root.number("bias");
+  probe.calibration = read_calibration(root);
+  probe.rule = read_rule(root);
+  return probe;
+}
+
+}  // namespace gavel

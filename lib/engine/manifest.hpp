@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gavel/calibration.hpp"
+#include "gavel/prompt.hpp"
+
+namespace gavel {
+
+/// What gavel.json says, validated: the only thing believed about a bundle before its hashes are checked.
+struct Manifest {
+  static constexpr int format = 1;
+
+  struct File {
+    std::uint64_t bytes = 0;
+    std::string sha256;
+  };
+  struct JudgeSpec {
+    std::string type;  ///< "verbalizer" or "classifier"
+    std::vector<std::int64_t> positive, negative;
+    bool trained = false;
+    Calibration calibration;
+    DecisionRule rule;
+  };
+  struct SelfTest {
+    std::string prompt;
+    std::vector<std::int32_t> ids;
+    std::vector<std::int64_t> logit_ids;
+    std::vector<float> logits;
+    double tolerance = 0;
+    struct Judged {
+      std::string prompt, language, code;
+      double p_correct = 0, tolerance = 0;
+    };
+    std::optional<Judged> judge;
+  };
+
+  std::string name, family, precision;
+  std::int64_t layers = 0, hidden = 0, heads = 0, kv_heads = 0, head_dim = 0, intermediate = 0, vocabulary = 0,
+               context = 0;
+  bool tied = false;
+  std::string tokenizer_file;
+  std::int32_t tokenizer_size = 0;
+  std::vector<std::int32_t> stop_tokens;
+  std::map<std::string, Prompt, std::less<>> prompts;
+  std::string head;  ///< "lm" or "classifier"
+  std::vector<std::string> labels;
+  std::int64_t positive_label = 0;
+  std::optional<JudgeSpec> judge;
+  std::optional<std::string> probe_file;
+  std::vector<SelfTest> self_tests;
+  std::map<std::string, File, std::less<>> files;
+
+  /// The prompt by name; throws unsupported where the bundle has none.
+  [[nodiscard]] const Prompt& prompt(std::string_view which) const;
+};
+
+/// Parses and validates a manifest. Throws corrupt_bundle naming the field, what was found and what was expected.
+[[nodiscard]] Manifest parse_manifest(std::string_view json, const std::filesystem::path& where);
+
+/// A probe's logistic regression on mean-pooled states, its standardisation folded in.
+struct ProbeSpec {
+  std::vector<std::int64_t> layers;
+  std::vector<float> weights;  ///< [layers][hidden]
+  double bias = 0;
+  Calibration calibration;
+  DecisionRule rule;
+};
+
+/// Parses probe.json against the manifest's sizes. Throws corrupt_bundle.
+[[nodiscard]] ProbeSpec parse_probe(std::string_view json, const Manifest& manifest,
+                                    const std::filesystem::path& where);
+
+}  // namespace gavel

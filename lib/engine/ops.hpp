@@ -1,0 +1,51 @@
+#pragma once
+
+#include <torch/library.h>
+#include <torch/types.h>
+
+#include <optional>
+
+/// The operators a bundle's program may call beside torch's own, in the namespace `gavel`. On the CPU they are the
+/// kernels of engine/kernels; elsewhere they are composed of torch's operators.
+namespace gavel::ops {
+
+using at::Tensor;
+
+/// y = x W^T + b with tiled int8 weights and activations quantised per row. x float32 [..., K], y float32 [..., N].
+Tensor linear_int8(const Tensor& x, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias);
+
+/// Rows of a tiled int8 matrix as float32 [R, K].
+Tensor rows_int8(const Tensor& weight, const Tensor& scale, const Tensor& rows, int64_t inputs);
+
+/// weight * x / sqrt(mean(x^2) + eps), over the last dimension, float32.
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps);
+
+/// silu(gate) * up for x = [gate, up] along the last dimension.
+Tensor silu_mul(const Tensor& x);
+
+/// Rotates queries and keys, appends keys and values to the sequences' own caches, and attends to prefix and own.
+/// Shapes: toolkit/program.py. Returns float32 [T, heads * head_dim].
+Tensor attend(const Tensor& qkv, const Tensor& cos, const Tensor& sin, const Tensor& slots, const Tensor& starts,
+              const Tensor& lengths, int64_t prefix_length, const Tensor& prefix_keys, const Tensor& prefix_values,
+              const Tensor& own_keys, const Tensor& own_values, int64_t layer, int64_t heads, int64_t kv_heads);
+
+/// Sums over each sequence's tokens, in their order: float32 [T, H], starts [B + 1] -> [B, H].
+Tensor pool(const Tensor& x, const Tensor& starts);
+
+/// The same operators from torch's own: what runs on accelerators, and the reference the kernels are tested against.
+/// Here the order inside a head's keys is [C, D].
+namespace composed {
+Tensor linear_int8(const Tensor& x, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias);
+Tensor rows_int8(const Tensor& weight, const Tensor& scale, const Tensor& rows, int64_t inputs);
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps);
+Tensor silu_mul(const Tensor& x);
+Tensor attend(const Tensor& qkv, const Tensor& cos, const Tensor& sin, const Tensor& slots, const Tensor& starts,
+              const Tensor& lengths, int64_t prefix_length, const Tensor& prefix_keys, const Tensor& prefix_values,
+              const Tensor& own_keys, const Tensor& own_values, int64_t layer, int64_t heads, int64_t kv_heads);
+Tensor pool(const Tensor& x, const Tensor& starts);
+
+/// Tiled int8 weights as a plain [N, K] matrix.
+Tensor untile(const Tensor& weight, int64_t outputs, int64_t inputs);
+}  // namespace composed
+
+}  // namespace gavel::ops

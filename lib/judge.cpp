@@ -1,0 +1,245 @@
+#include "gavel/judge.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/facts.hpp"
+#include "engine/session.hpp"
+#include "gavel/error.hpp"
+#include "gavel/tokenizer.hpp"
+#include "probe.hpp"
+#include "task_prompt.hpp"
+
+namespace gavel {
+namespace {
+
+constexpr std::size_t most_at_once = 64;  // candidates whose caches are held together
+
+double log_sum_exp(std::span<const float> values) {
+  const double peak = *std::max_element(values.begin(), values.end());
+  double sum = 0;
+  for (const float value : values) sum += std::exp(static_cast<double>(value) - peak);
+  return peak + std::log(sum);
+}
+
+void require_text(const std::vector<Candidate>& candidates) {
+  for (std::size_t i = 0; i < candidates.size(); ++i)
+    if (candidates[i].tokens.empty() && candidates[i].text.find_first_not_of(" \t\r\n") == std::string::npos)
+      throw Error(ErrorCode::invalid_argument, fmt::format("candidate {} is empty; leave it out", i));
+}
+
+/// A candidate's tokens in the generation context: those it was written with, where they are this tokenizer's.
+std::vector<std::int32_t> written_tokens(const Model& model, const Candidate& candidate) {
+  if (!candidate.tokens.empty() && candidate.tokenizer == model.tokenizer_digest()) return candidate.tokens;
+  return model.tokenizer()->encode(candidate.text);
+}
+
+/// Reads the shared prefix once and every candidate's own tokens after it; `visit(session, index, row, rows)` sees each
+/// candidate right after it was read.
+template <class Visit>
+void read_all(const Model& model, const std::vector<std::int32_t>& prefix,
+              const std::vector<std::vector<std::int32_t>>& own, const std::vector<std::int64_t>& taps,
+              const Cancel& cancel, const Visit& visit) {
+  std::size_t longest = 1;
+  for (const auto& tokens : own) longest = std::max(longest, tokens.size());
+  require_context(model, prefix.size(), longest, "a candidate");
+  Session session(model,
+                  {static_cast<std::int64_t>(prefix.size()),
+                   static_cast<std::int64_t>(std::min(own.size(), most_at_once)), static_cast<std::int64_t>(longest)},
+                  taps);
+  session.prefill(prefix, cancel);
+  for (std::size_t begin = 0; begin < own.size(); begin += most_at_once) {
+    const std::size_t end = std::min(own.size(), begin + most_at_once);
+    std::vector<Session::Append> appends;
+    for (std::size_t i = begin; i < end; ++i) appends.push_back({static_cast<std::int64_t>(i - begin), own[i]});
+    session.restart();
+    session.extend(appends, cancel);
+    visit(session, begin, end);
+  }
+}
+
+}  // namespace
+
+class Judge::Impl {
+ public:
+  Impl(Model model, const JudgeOptions& options) : model_(std::move(model)) {
+    const Manifest& m = manifest(model_);
+    const ProbeSpec* probe_spec = probe(model_);
+    const bool classifier = m.judge && m.judge->type == "classifier",
+               verbalizer = m.judge && m.judge->type == "verbalizer";
+    kind_ = options.kind;
+    if (kind_ == JudgeKind::automatic)
+      kind_ = probe_spec != nullptr ? JudgeKind::probe : classifier ? JudgeKind::classifier : JudgeKind::verbalizer;
+    const bool there = kind_ == JudgeKind::probe        ? probe_spec != nullptr
+                       : kind_ == JudgeKind::classifier ? classifier
+                                                        : verbalizer;
+    if (!there)
+      throw Error(ErrorCode::unsupported,
+                  fmt::format("bundle \"{}\" has no {} judge; it has {}", m.name, word(),
+                              fmt::join(kinds(probe_spec != nullptr, classifier, verbalizer), ", ")));
+    if (kind_ == JudgeKind::probe) {
+      calibration_ = probe_spec->calibration;
+      rule_ = probe_spec->rule;
+    } else {
+      calibration_ = m.judge->calibration;
+      rule_ = m.judge->rule;
+      prompt_ = split_before(m.prompt("judge"), "code");
+      rows_ = m.judge->positive;
+      rows_.insert(rows_.end(), m.judge->negative.begin(), m.judge->negative.end());
+    }
+    rule_.threshold = options.threshold.value_or(rule_.threshold);
+    rule_.abstain_band = options.abstain_band.value_or(rule_.abstain_band);
+    if (!(rule_.threshold >= 0 && rule_.threshold <= 1))
+      throw Error(ErrorCode::invalid_argument, fmt::format("threshold is {}, expected 0 to 1", rule_.threshold));
+    if (!(rule_.abstain_band >= 0 && rule_.abstain_band <= 1))
+      throw Error(ErrorCode::invalid_argument, fmt::format("abstain_band is {}, expected 0 to 1", rule_.abstain_band));
+  }
+
+  [[nodiscard]] JudgeInfo info() const {
+    const bool trained = kind_ == JudgeKind::probe || manifest(model_).judge->trained;
+    return {fmt::format("{}:{}", model_.name(), word()), std::string(word()), trained, model_.digest()};
+  }
+
+  std::vector<Verdict> judge(const Task& task, const std::vector<Candidate>& candidates, const Cancel& cancel) {
+    require_text(candidates);
+    if (candidates.empty()) return {};
+    return kind_ == JudgeKind::probe ? by_probe(task, candidates, cancel) : by_prompt(task, candidates, cancel);
+  }
+
+  Model model_;
+
+ private:
+  [[nodiscard]] std::string_view word() const {
+    switch (kind_) {
+      case JudgeKind::probe: return "probe";
+      case JudgeKind::classifier: return "classifier";
+      default: return "verbalizer";
+    }
+  }
+
+  static std::vector<std::string> kinds(bool with_probe, bool classifier, bool verbalizer) {
+    std::vector<std::string> names;
+    if (with_probe) names.emplace_back("probe");
+    if (classifier) names.emplace_back("classifier");
+    if (verbalizer) names.emplace_back("verbalizer");
+    if (names.empty()) names.emplace_back("none; fit one with `gavel fit-probe`");
+    return names;
+  }
+
+  [[nodiscard]] Verdict verdict(double logit) const {
+    Verdict v;
+    v.logit = logit;
+    v.p_correct = calibration_.probability(logit);
+    v.decision = std::abs(v.p_correct - rule_.threshold) < rule_.abstain_band ? Decision::abstain
+                 : v.p_correct >= rule_.threshold                             ? Decision::correct
+                                                                              : Decision::wrong;
+    return v;
+  }
+
+  std::vector<Verdict> by_probe(const Task& task, const std::vector<Candidate>& candidates, const Cancel& cancel) {
+    const ProbeSpec& spec = *probe(model_);
+    const auto prefix = generation_prompt(model_, task);
+    std::vector<std::vector<std::int32_t>> own;
+    for (const Candidate& candidate : candidates) own.push_back(written_tokens(model_, candidate));
+    std::vector<Verdict> verdicts;
+    read_all(model_, prefix, own, spec.layers, cancel, [&](Session& session, std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        ProbeScore score(spec);
+        score.add(session.tapped(), i - begin, end - begin, static_cast<std::int64_t>(own[i].size()));
+        verdicts.push_back(verdict(score.logit()));
+      }
+    });
+    return verdicts;
+  }
+
+  std::vector<Verdict> by_prompt(const Task& task, const std::vector<Candidate>& candidates, const Cancel& cancel) {
+    if (task.prompt.find_first_not_of(" \t\r\n") == std::string::npos)
+      throw Error(ErrorCode::invalid_argument, "the task is empty; give what the candidates were to solve");
+    const Tokenizer& tokenizer = *model_.tokenizer();
+    Slots slots{{"prompt", task.prompt}, {"language", std::string(spoken(task.language))}};
+    const auto prefix = encode(tokenizer, fill(prompt_.shared, slots));
+    std::vector<std::vector<std::int32_t>> own;
+    for (const Candidate& candidate : candidates) {
+      slots["code"] = candidate.text;
+      own.push_back(encode(tokenizer, fill(prompt_.rest, slots)));
+    }
+    std::vector<Verdict> verdicts;
+    read_all(model_, prefix, own, {}, cancel, [&](Session& session, std::size_t begin, std::size_t end) {
+      const auto logits = session.logits(rows_);
+      const std::size_t width = logits.size() / (end - begin);
+      for (std::size_t row = 0; row < end - begin; ++row)
+        verdicts.push_back(verdict(log_odds(logits.subspan(row * width, width))));
+    });
+    return verdicts;
+  }
+
+  /// The log-odds of "correct": over the verbalizers' rows, or over the labels (one label is a log-odds itself).
+  [[nodiscard]] double log_odds(std::span<const float> values) const {
+    const Manifest& m = manifest(model_);
+    if (kind_ == JudgeKind::verbalizer) {
+      const std::size_t positive = m.judge->positive.size();
+      return log_sum_exp(values.first(positive)) - log_sum_exp(values.subspan(positive));
+    }
+    const auto label = static_cast<std::size_t>(m.positive_label);
+    if (values.size() == 1) return values[0];
+    std::vector<float> others(values.begin(), values.end());
+    others.erase(others.begin() + static_cast<std::ptrdiff_t>(label));
+    return static_cast<double>(values[label]) - log_sum_exp(others);
+  }
+
+  JudgeKind kind_ = JudgeKind::automatic;
+  Calibration calibration_;
+  DecisionRule rule_;
+  SplitPrompt prompt_;
+  std::vector<std::int64_t> rows_;
+};
+
+Judge::Judge(Model model, const JudgeOptions& options) : impl_(std::make_unique<Impl>(std::move(model), options)) {}
+Judge::~Judge() = default;
+Judge::Judge(Judge&&) noexcept = default;
+Judge& Judge::operator=(Judge&&) noexcept = default;
+JudgeInfo Judge::info() const {
+  return impl_->info();
+}
+const Model& Judge::model() const {
+  return impl_->model_;
+}
+
+std::vector<Verdict> Judge::judge(const Task& task, const std::vector<Candidate>& candidates, const Cancel& cancel) {
+  return impl_->judge(task, candidates, cancel);
+}
+
+std::vector<std::vector<std::vector<float>>> tap(const Model& model, const Task& task,
+                                                 const std::vector<Candidate>& candidates,
+                                                 const std::vector<std::int32_t>& layers, const Cancel& cancel) {
+  require_text(candidates);
+  const std::int64_t most = manifest(model).layers, hidden = manifest(model).hidden;
+  for (const std::int32_t layer : layers)
+    if (layer < 0 || layer > most)
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("layer {} cannot be tapped; the model has 0 to {}", layer, most));
+  if (candidates.empty() || layers.empty()) return {};
+  std::vector<std::vector<std::int32_t>> own;
+  for (const Candidate& candidate : candidates) own.push_back(written_tokens(model, candidate));
+  std::vector<std::vector<std::vector<float>>> states;
+  const std::vector<std::int64_t> taps(layers.begin(), layers.end());
+  read_all(model, generation_prompt(model, task), own, taps, cancel,
+           [&](Session& session, std::size_t begin, std::size_t end) {
+             const auto tapped = session.tapped();
+             for (std::size_t i = begin; i < end; ++i) {
+               auto& candidate = states.emplace_back();
+               for (std::size_t layer = 0; layer < taps.size(); ++layer) {
+                 const auto row = tapped.subspan((layer * (end - begin) + i - begin) * static_cast<std::size_t>(hidden),
+                                                 static_cast<std::size_t>(hidden));
+                 auto& mean = candidate.emplace_back(row.begin(), row.end());
+                 for (float& value : mean) value /= static_cast<float>(own[i].size());
+               }
+             }
+           });
+  return states;
+}
+
+}  // namespace gavel
