@@ -195,6 +195,17 @@ class Writing {
       const Seconds timer(result_.stats.prefill_seconds);
       session.prefill(result_.prompt_tokens, cancel_);
     }
+    write(session, spec);
+    for (Writer& writer : writers_) {
+      if (spec != nullptr) writer.judge(*spec);
+      result_.candidates.push_back(std::move(writer.candidate));
+    }
+    return std::move(result_);
+  }
+
+ private:
+  /// Decode steps until every candidate has ended and every token has been read.
+  void write(Session& session, const ProbeSpec* spec) {
     const Seconds timer(result_.stats.decode_seconds);
     std::vector<std::size_t> writing(writers_.size());
     for (std::size_t i = 0; i < writing.size(); ++i) writing[i] = i;
@@ -218,14 +229,8 @@ class Writing {
           writers_[reading[row]].pool(session.tapped(), row, reading.size());
       if (!writing.empty()) sample(session.logits(), reading, reading.size());
     }
-    for (Writer& writer : writers_) {
-      if (spec != nullptr) writer.judge(*spec);
-      result_.candidates.push_back(std::move(writer.candidate));
-    }
-    return std::move(result_);
   }
 
- private:
   /// Draws for each of `members` that still writes, from its row of logits, or from the one row that all share.
   void sample(std::span<const float> logits, const std::vector<std::size_t>& members, std::size_t rows) {
     {

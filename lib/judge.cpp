@@ -25,9 +25,11 @@ double log_sum_exp(std::span<const float> values) {
   return peak + std::log(sum);
 }
 
-void require_text(const std::vector<Candidate>& candidates) {
+/// Candidates to be read as text must have some; those read by their tokens may be without.
+void require_text(const std::vector<Candidate>& candidates, bool tokens_do) {
   for (std::size_t i = 0; i < candidates.size(); ++i)
-    if (candidates[i].tokens.empty() && candidates[i].text.find_first_not_of(" \t\r\n") == std::string::npos)
+    if (!(tokens_do && !candidates[i].tokens.empty()) &&
+        candidates[i].text.find_first_not_of(" \t\r\n") == std::string::npos)
       throw Error(ErrorCode::invalid_argument, fmt::format("candidate {} is empty; leave it out", i));
 }
 
@@ -104,7 +106,7 @@ class Judge::Impl {
   }
 
   std::vector<Verdict> judge(const Task& task, const std::vector<Candidate>& candidates, const Cancel& cancel) {
-    require_text(candidates);
+    require_text(candidates, kind_ == JudgeKind::probe);
     if (candidates.empty()) return {};
     return kind_ == JudgeKind::probe ? by_probe(task, candidates, cancel) : by_prompt(task, candidates, cancel);
   }
@@ -215,7 +217,7 @@ std::vector<Verdict> Judge::judge(const Task& task, const std::vector<Candidate>
 std::vector<std::vector<std::vector<float>>> tap(const Model& model, const Task& task,
                                                  const std::vector<Candidate>& candidates,
                                                  const std::vector<std::int32_t>& layers, const Cancel& cancel) {
-  require_text(candidates);
+  require_text(candidates, true);
   const std::int64_t most = manifest(model).layers, hidden = manifest(model).hidden;
   for (const std::int32_t layer : layers)
     if (layer < 0 || layer > most)

@@ -24,10 +24,10 @@ struct RankOptions {
 /// One candidate with all that was said of it.
 struct Ranked {
   Candidate candidate;
-  double score = 0;                ///< the aggregated P(correct)
+  double score = 0;                ///< the aggregated P(correct); without judges exp(mean log-probability)
   std::vector<Verdict> verdicts;   ///< in the judges' order
   std::size_t multiplicity = 1;    ///< how many candidates were the same as this one, itself included
-  std::size_t representative = 0;  ///< index of the first candidate that is the same
+  std::size_t representative = 0;  ///< `index` of the first candidate that is the same
 };
 
 /// The evidence for a ranking: enough to replay and to explain it.
@@ -52,7 +52,9 @@ struct Ranking {
 class Ranker {
  public:
   Ranker() = default;
-  explicit Ranker(Generator generator) : generator_(std::make_unique<Generator>(std::move(generator))) {}
+  explicit Ranker(Generator generator) : generator_(std::make_shared<Generator>(std::move(generator))) {}
+  Ranker(Ranker&&) = default;
+  Ranker& operator=(Ranker&&) = default;
 
   /// Adds a judge: gavel::Judge or anything that satisfies AnyJudge (a linter, a test runner, a remote model).
   template <AnyJudge T>
@@ -65,8 +67,10 @@ class Ranker {
     return *this;
   }
 
-  /// Judges and orders given candidates. Same candidates are judged once. Best first: by score, ties by mean
-  /// log-probability, then by order. Throws invalid_argument for no candidates.
+  /// Judges and orders given candidates. Same candidates are judged once; a blank one is wrong and shown to no judge.
+  /// Best first: by score, ties by mean log-probability, then by order. Candidates whose indices are not distinct are
+  /// numbered in their order. Throws invalid_argument for no candidates, weights that do not fit the judges, or a judge
+  /// that gives another number of verdicts or a p_correct outside [0, 1]; what a judge throws reaches the caller.
   [[nodiscard]] Ranking rank(const Task& task, std::vector<Candidate> candidates, const RankOptions& options = {},
                              const Cancel& cancel = {});
 
@@ -79,7 +83,8 @@ class Ranker {
     std::function<JudgeInfo()> info;
     std::function<std::vector<Verdict>(const Task&, const std::vector<Candidate>&, const Cancel&)> judge;
   };
-  std::unique_ptr<Generator> generator_;
+  void check(const RankOptions& options) const;
+  std::shared_ptr<Generator> generator_;  // never shared: so that ranking alone does not link the generator
   std::vector<Member> members_;
 };
 

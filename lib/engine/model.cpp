@@ -1,5 +1,5 @@
-#include <torch/csrc/jit/runtime/profiling_graph_executor_impl.h>
 #include <fmt/ranges.h>
+#include <torch/csrc/jit/runtime/profiling_graph_executor_impl.h>
 #include <torch/cuda.h>
 
 #include <fstream>
@@ -86,6 +86,14 @@ torch::Dtype dtype_of(const std::string& name) {
   return torch::kInt8;
 }
 
+/// The program's tensors by name: its buffers and its optional biases.
+std::vector<std::pair<std::string, torch::Tensor>> tensors_of(const torch::jit::Module& program) {
+  std::vector<std::pair<std::string, torch::Tensor>> found;
+  for (const auto& attribute : program.named_attributes())
+    if (attribute.value.isTensor()) found.emplace_back(attribute.name, attribute.value.toTensor());
+  return found;
+}
+
 /// Sets every tensor of the program, on the meta device until now, to the mapped one of its name.
 void set_weights(Model::Impl& model, const fs::path& bundle) {
   const fs::path file = bundle / "weights.safetensors";
@@ -93,29 +101,27 @@ void set_weights(Model::Impl& model, const fs::path& bundle) {
   const auto refuse = [&](const std::string& what) {
     return Error(ErrorCode::corrupt_bundle, fmt::format("{}: {}", file.string(), what));
   };
-  for (const auto& expected : model.program.named_buffers()) {
-    const auto found = tensors.find(expected.name);
-    if (found == tensors.end()) throw refuse(fmt::format("tensor {} is missing", expected.name));
+  for (const auto& [name, expected] : tensors_of(model.program)) {
+    const auto found = tensors.find(name);
+    if (found == tensors.end()) throw refuse(fmt::format("tensor {} is missing", name));
     const MappedTensor& tensor = found->second;
-    if (torch::IntArrayRef(tensor.shape) != expected.value.sizes() ||
-        dtype_of(tensor.dtype) != expected.value.scalar_type())
-      throw refuse(fmt::format("tensor {} is {} [{}], the program wants {} [{}]", expected.name, tensor.dtype,
-                               fmt::join(tensor.shape, ", "), torch::toString(expected.value.scalar_type()),
-                               fmt::join(expected.value.sizes(), ", ")));
+    if (torch::IntArrayRef(tensor.shape) != expected.sizes() || dtype_of(tensor.dtype) != expected.scalar_type())
+      throw refuse(fmt::format("tensor {} is {} [{}], the program wants {} [{}]", name, tensor.dtype,
+                               fmt::join(tensor.shape, ", "), torch::toString(expected.scalar_type()),
+                               fmt::join(expected.sizes(), ", ")));
     if (reinterpret_cast<std::uintptr_t>(tensor.data) % 4 != 0)
-      throw refuse(
-          fmt::format("tensor {} does not begin at a multiple of 4 bytes; export the bundle again", expected.name));
+      throw refuse(fmt::format("tensor {} does not begin at a multiple of 4 bytes; export the bundle again", name));
     torch::Tensor value = torch::from_blob(const_cast<char*>(tensor.data), tensor.shape, dtype_of(tensor.dtype));
     if (model.device.is_cuda()) {
       if (value.dim() == 4) {  // no tiles there: [N, K], K padded
-        const auto scale = tensors.find(expected.name.substr(0, expected.name.size() - 6) + "scale");
+        const auto scale = tensors.find(name.substr(0, name.size() - 6) + "scale");
         const std::int64_t outputs = scale == tensors.end() ? value.size(0) * 16 : scale->second.shape.at(0);
         value = ops::composed::untile(value, outputs, value.size(1) * 4).contiguous();
       }
       value = value.to(model.device);
     }
     torch::jit::Module owner = model.program;
-    std::string_view path = expected.name;
+    std::string_view path = name;
     for (auto dot = path.find('.'); dot != std::string_view::npos; dot = path.find('.')) {
       owner = owner.attr(std::string(path.substr(0, dot))).toModule();
       path.remove_prefix(dot + 1);
@@ -130,7 +136,7 @@ void set_weights(Model::Impl& model, const fs::path& bundle) {
 /// The manifest's sizes against the program's own.
 void check_shapes(const Model::Impl& model, const fs::path& bundle) {
   std::map<std::string, std::vector<std::int64_t>> shapes;
-  for (const auto& buffer : model.program.named_buffers()) shapes[buffer.name] = buffer.value.sizes().vec();
+  for (const auto& [name, tensor] : tensors_of(model.program)) shapes[name] = tensor.sizes().vec();
   const Manifest& m = model.manifest;
   const auto expect = [&](const std::string& tensor, std::size_t axis, std::int64_t size, const char* field) {
     const auto found = shapes.find(tensor);

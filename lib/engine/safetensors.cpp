@@ -54,7 +54,8 @@ std::map<std::string, MappedTensor> read_safetensors(const MappedFile& file, con
 
   std::map<std::string, MappedTensor> tensors;
   try {
-    for (const auto& [name, entry] : nlohmann::json::parse(bytes.substr(sizeof header, header)).items()) {
+    const auto entries = nlohmann::json::parse(bytes.substr(sizeof header, header));
+    for (const auto& [name, entry] : entries.items()) {
       if (name == "__metadata__") continue;
       MappedTensor tensor{entry.at("dtype").get<std::string>(), entry.at("shape").get<std::vector<std::int64_t>>()};
       const auto offsets = entry.at("data_offsets").get<std::vector<std::uint64_t>>();

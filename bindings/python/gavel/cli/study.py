@@ -1,0 +1,104 @@
+"""gavel label, gavel fit-probe: what candidates are worth, and a judge learnt from it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from gavel.cli import show
+from gavel.cli.errors import command
+from gavel.cli.options import AsJson, Device, Rows
+from gavel.cli.progress import steps
+
+LABEL_EXAMPLES = """
+gavel label solved.jsonl -o labelled.jsonl
+gavel label solved.jsonl -o labelled.jsonl --jobs 8 --timeout 5
+"""
+FIT_PROBE_EXAMPLES = """
+gavel fit-probe model.gavel labelled.jsonl
+gavel fit-probe model.gavel labelled.jsonl --layer 12 --layer 16 --no-attach -o probe.json
+"""
+
+
+@command
+def label(
+    rows: Rows,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.jsonl", help="Where rows go.")],
+    jobs: Annotated[int, typer.Option(min=1, help="Programs run side by side.")] = 2,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one program.")] = 10.0,
+    memory: Annotated[int, typer.Option(min=32, help="Megabytes for one program.")] = 256,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox/--no-sandbox", help="Run programs in bubblewrap, without network.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Run every candidate against its task's tests and note which pass.
+
+    Candidates are programs a model wrote: outside the sandbox they can do what you can. After a kill the same command
+    goes on where it stopped.
+    """
+    from gavel.toolkit.label import label as run
+
+    with steps("label") as progress:
+        summary = run(
+            rows,
+            output,
+            jobs=jobs,
+            timeout=timeout,
+            memory_mb=memory,
+            sandbox=sandbox,
+            progress=lambda done, total: progress(f"{done} of {total} tasks", done / total),
+        )
+    if as_json:
+        print(json.dumps(asdict(summary) | {"output": str(output)}))
+        return
+    found = {name: str(count) for name, count in summary.feedback.most_common()}
+    lines = {"tasks": f"{summary.tasks}, {summary.resumed} of them before", "rows": str(output)}
+    show.facts(Console(), "gavel label", lines | {"candidates": f"{summary.candidates}"} | found)
+
+
+@command
+def fit_probe(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle whose hidden states it reads.")],
+    rows: Rows,
+    layer: Annotated[list[int] | None, typer.Option(help="A layer to choose from. Default: all.")] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Of the cross-validation, over tasks.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Of the folds.")] = 0,
+    attach: Annotated[bool, typer.Option("--attach/--no-attach", help="Put it into the bundle.")] = True,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="PROBE.json", help="A file for a copy of the probe.")
+    ] = None,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Fit a probe on labelled candidates: a judge that costs no forward pass, since it reads states generation makes.
+
+    Layer and regularisation are chosen by cross-validation over tasks, and so are the figures it prints. After a kill
+    the same command goes on where it stopped.
+    """
+    from gavel.toolkit.fit_probe import fit_probe as fit
+
+    with steps("fit-probe") as progress:
+        made = fit(
+            bundle,
+            rows,
+            layers=layer,
+            folds=folds,
+            seed=seed,
+            output=output,
+            attach=attach,
+            device=device,
+            progress=lambda done, total: progress(f"{done} of {total}", done / total),
+        )
+    probe = {name: value for name, value in made.probe.items() if name != "weights"}
+    if as_json:
+        print(json.dumps(probe | {"bundle": str(bundle), "attached": attach}))
+        return
+    lines = {"layer": ", ".join(map(str, probe["layers"])), "fitted on": probe["fitted_on"]} | probe["figures"]
+    lines["bundle"] = f"{bundle} now has it" if attach else f"{bundle} is as it was"
+    show.facts(Console(), "gavel fit-probe", lines)

@@ -1,0 +1,56 @@
+"""From names on the command line to opened models, generators and judges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import gavel
+from gavel.cli.errors import CommandError
+from gavel.judge import JudgeKind
+
+KINDS = get_args(JudgeKind)
+NO_JUDGE = "none"
+
+
+class Models:
+    """Opened bundles, each once, so that a generator and the judges of its own bundle share the weights."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._opened: dict[Path, gavel.Model] = {}
+
+    def open(self, bundle: Path) -> gavel.Model:
+        key = bundle.resolve()
+        if key not in self._opened:
+            self._opened[key] = gavel.Model.open(bundle, device=self._device)
+        return self._opened[key]
+
+    def judge(self, named: str, own: Path | None = None) -> gavel.Judge:
+        """A judge by BUNDLE, BUNDLE:KIND, or the KIND alone where there is a bundle of the team's own."""
+        bundle, colon, kind = named.rpartition(":")
+        if own is not None and named in KINDS and not Path(named).exists():
+            folder, kind = own, named
+        elif colon and kind in KINDS:
+            folder = Path(bundle)
+        else:
+            folder, kind = Path(named), "automatic"
+        return gavel.Judge(self.open(folder), kind)
+
+    def judges(self, named: Sequence[str] | None, own: Path | None = None) -> list[gavel.Judge]:
+        """Those named; where none is, the own bundle's; with "none", nobody."""
+        named = list(named or [])
+        if named == [NO_JUDGE]:
+            return []
+        if NO_JUDGE in named:
+            raise CommandError(f"--judge {NO_JUDGE} stands beside other judges; give either")
+        if not named and own is not None:
+            named = ["automatic"]
+        return [self.judge(each, own) for each in named]
+
+
+def title(info: gavel.JudgeInfo) -> str:
+    """A judge as tables name it: one without training is called so."""
+    kind = "" if info.name.endswith(f":{info.kind}") else f" ({info.kind})"
+    return f"{info.name}{kind}{'' if info.trained else ', untrained'}"

@@ -1,0 +1,240 @@
+"""A team: one generator and any number of judges."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Unpack
+
+from gavel._ffi import Fields, check, encode, ffi, handle, initialised, lib, read_text, sized
+from gavel._handle import Handle, exclusive
+from gavel.cancel import Cancel, cancellation
+from gavel.errors import InternalError, InvalidArgument
+from gavel.generator import Caught, GenerateOptions, Generator, StreamCallback, options_fields
+from gavel.judge import AnyJudge, Judge
+from gavel.model import Model
+from gavel.task import (
+    Candidate,
+    Decision,
+    GenerateStats,
+    JudgeInfo,
+    Task,
+    Verdict,
+    candidate_list,
+    number_of,
+    read_candidate,
+    read_candidates,
+    read_judge_info,
+    read_stats,
+    read_task,
+    read_verdict,
+    task_fields,
+)
+
+Aggregation = Literal["mean_probability", "mean_logit", "vote", "minimum", "maximum"]
+
+
+@dataclass
+class Ranked:
+    """One candidate with all that was said of it."""
+
+    candidate: Candidate
+    score: float
+    """The aggregated P(correct)."""
+    verdicts: list[Verdict]
+    """In the judges' order."""
+    multiplicity: int = 1
+    """How many candidates were the same as this one, itself included."""
+    representative: int = 0
+    """Index of the first candidate that is the same."""
+
+
+@dataclass
+class Ranking:
+    """The evidence for a ranking: enough to replay and to explain it."""
+
+    ranked: list[Ranked]
+    """Best first."""
+    judges: list[JudgeInfo]
+    judge_seconds: list[float]
+    reason: str
+    """Why the best is best, in one sentence."""
+    generator_digest: str
+    """Empty where candidates were given."""
+    stats: GenerateStats
+    json: str = field(repr=False)
+    """The whole record as one JSON object."""
+
+    @property
+    def best(self) -> Ranked:
+        return self.ranked[0]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The whole record as objects."""
+        return json.loads(self.json)
+
+
+class Ranker(Handle):
+    """A team of one generator (for `solve`) and any number of judges.
+
+    Without judges the candidates' mean log-probability decides. Any object with ``info()`` and ``judge(task,
+    candidates)`` may join as a judge. For one thread at a time, and its judges with it.
+    """
+
+    def __init__(self, generator: Generator | Model | None = None, judges: Sequence[AnyJudge] = ()) -> None:
+        model = generator.model if isinstance(generator, Generator) else generator
+        new = ffi.new("gavel_ranker **")
+        check(lib().gavel_ranker_create(new, ffi.NULL if model is None else model._handle))
+        super().__init__(handle(new, lib().gavel_ranker_destroy))
+        self.judges: list[AnyJudge] = []
+        self._callbacks: list[Any] = []
+        self._caught = Caught()
+        for judge in judges:
+            self.add(judge)
+
+    def add(self, judge: AnyJudge) -> Ranker:
+        """Adds a judge; its verdicts come in the order of adding."""
+        if isinstance(judge, Judge):
+            check(lib().gavel_ranker_add_judge(self._handle, judge._handle))
+        else:
+            self._add_own(judge)
+        self.judges.append(judge)
+        return self
+
+    def rank(
+        self,
+        task: Task | str,
+        candidates: Sequence[Candidate | str],
+        *,
+        aggregation: Aggregation = "mean_probability",
+        weights: Sequence[float] = (),
+        cancel: Cancel | None = None,
+        timeout: float | None = None,
+    ) -> Ranking:
+        """Judges and orders given candidates; same ones are judged once. Best first."""
+        c_task, c_list, how = task_fields(task), candidate_list(candidates), _rank_options(aggregation, weights)
+        return self._run(
+            lambda out, c_cancel, _stream: lib().gavel_ranker_rank(
+                out, self._handle, c_task.struct, c_list, how.struct, c_cancel
+            ),
+            None,
+            cancel,
+            timeout,
+        )
+
+    def solve(
+        self,
+        task: Task | str,
+        *,
+        aggregation: Aggregation = "mean_probability",
+        weights: Sequence[float] = (),
+        stream: StreamCallback | None = None,
+        cancel: Cancel | None = None,
+        timeout: float | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> Ranking:
+        """Generates, judges and ranks."""
+        c_task, c_options, how = task_fields(task), options_fields(options), _rank_options(aggregation, weights)
+        return self._run(
+            lambda out, c_cancel, c_stream: lib().gavel_ranker_solve(
+                out, self._handle, c_task.struct, c_options.struct, how.struct, c_cancel, c_stream, ffi.NULL
+            ),
+            stream,
+            cancel,
+            timeout,
+        )
+
+    def _run(
+        self,
+        call: Callable[[Any, Any, Any], int],
+        stream: StreamCallback | None,
+        cancel: Cancel | None,
+        timeout: float | None,
+    ) -> Ranking:
+        out = ffi.new("gavel_ranking **")
+        own = {id(judge): judge for judge in self.judges if isinstance(judge, Judge)}
+        with exclusive(self, *own.values()), cancellation(cancel, timeout) as c_cancel:
+            self._caught = Caught()
+            status = call(out, c_cancel, self._caught.stream(stream))
+            self._caught.check(status)
+        return _read_ranking(handle(out, lib().gavel_ranking_destroy))
+
+    def _add_own(self, judge: AnyJudge) -> None:
+        info = judge.info()
+        fields = Fields(initialised("gavel_judge_info"))
+        fields.text("name", info.name)
+        fields.text("kind", info.kind)
+        fields.text("digest", info.digest)
+        fields.number("trained", int(info.trained))
+
+        def on_judge(out: Any, count: int, c_task: Any, c_list: Any, _cancel: Any, _payload: Any) -> int:
+            try:
+                verdicts = list(judge.judge(read_task(c_task), read_candidates(c_list)))
+                if len(verdicts) != count:
+                    raise InvalidArgument(f"judge {info.name!r} gave {len(verdicts)} verdicts for {count} candidates")
+                for slot, verdict in enumerate(verdicts):
+                    _write_verdict(out[slot], verdict)
+            except BaseException as failure:  # reaches the caller of rank or solve
+                self._caught.failure = failure
+                lib().gavel_set_last_error(encode(str(failure)))
+                return InternalError.code
+            return 0
+
+        callback = ffi.callback("gavel_judge_fn", on_judge, error=InternalError.code)
+        check(lib().gavel_ranker_add_callback_judge(self._handle, fields.struct, callback, ffi.NULL))
+        self._callbacks.append(callback)
+
+
+def _write_verdict(out: Any, verdict: Verdict | float) -> None:
+    if not isinstance(verdict, Verdict):
+        verdict = Verdict(float(verdict), None, "correct" if verdict >= 0.5 else "wrong")
+    out.p_correct = verdict.p_correct
+    out.logit = math.nan if verdict.logit is None else verdict.logit
+    out.decision = number_of(verdict.decision, Decision, "decision")
+
+
+def _rank_options(aggregation: Aggregation, weights: Sequence[float]) -> Fields:
+    fields = Fields(initialised("gavel_rank_options"))
+    fields.number("aggregation", number_of(aggregation, Aggregation, "aggregation"))
+    fields.array("double", "weights", "weight_count", weights)
+    return fields
+
+
+def _read_ranking(c_ranking: Any) -> Ranking:
+    info = sized("gavel_ranking_info")
+    check(lib().gavel_ranking_get_info(info, c_ranking))
+    stats, text = sized("gavel_generate_stats"), ffi.new("gavel_text *")
+    check(lib().gavel_ranking_get_stats(stats, c_ranking))
+    check(lib().gavel_ranking_to_json(text, c_ranking))
+    judges = [_read_judge(c_ranking, index) for index in range(info.judge_count)]
+    return Ranking(
+        ranked=[_read_ranked(c_ranking, place) for place in range(info.count)],
+        judges=[judge for judge, _ in judges],
+        judge_seconds=[seconds for _, seconds in judges],
+        reason=read_text(info.reason),
+        generator_digest=read_text(info.generator_digest),
+        stats=read_stats(stats),
+        json=read_text(text),
+    )
+
+
+def _read_judge(c_ranking: Any, index: int) -> tuple[JudgeInfo, float]:
+    info, seconds = sized("gavel_judge_info"), ffi.new("double *")
+    check(lib().gavel_ranking_get_judge(info, seconds, c_ranking, index))
+    return read_judge_info(info), seconds[0]
+
+
+def _read_ranked(c_ranking: Any, place: int) -> Ranked:
+    candidate, ranked = sized("gavel_candidate"), sized("gavel_ranked")
+    check(lib().gavel_ranking_get_candidate(candidate, c_ranking, place))
+    check(lib().gavel_ranking_get_ranked(ranked, c_ranking, place))
+    return Ranked(
+        candidate=read_candidate(candidate),
+        score=ranked.score,
+        verdicts=[read_verdict(ranked.verdicts[i]) for i in range(ranked.verdict_count)],
+        multiplicity=ranked.multiplicity,
+        representative=ranked.representative,
+    )

@@ -1,0 +1,143 @@
+"""The bundle as a folder: written beside and renamed, read with care, given a probe."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import GavelError
+from .errors import BundleExistsError, CorruptBundleError, ToolkitError, WriteError
+
+FORMAT = 1
+MANIFEST, PROGRAM, WEIGHTS, PROBE = "gavel.json", "program.pt", "weights.safetensors", "probe.json"
+KEYS = ("format", "name", "kind", "architecture", "precision", "tokenizer", "tokens", "prompts", "head", "files")
+
+# A list of numbers as json.dumps indents it; the line breaks keep it from matching inside a string.
+NUMBERS = re.compile(r"\[\n\s*((?:[\d.eE+-]+,\n\s*)*[\d.eE+-]+)\n\s*\]")
+
+
+@contextlib.contextmanager
+def new_bundle(destination: Path, *, force: bool = False) -> Iterator[Path]:
+    """A folder to fill; it becomes `destination` when the block ends well and vanishes when it does not."""
+    if destination.exists() and not force:
+        raise BundleExistsError(f"{destination} is already there; choose another name or replace it with --force")
+    if destination.exists() and not (destination / MANIFEST).is_file():
+        raise BundleExistsError(f"{destination} is there and is no bundle; it is not replaced")
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
+    try:
+        yield folder
+        folder.chmod(0o755)
+        if destination.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{destination.name}.old.", dir=destination.parent))
+            destination.replace(old)
+            folder.rename(destination)
+            shutil.rmtree(old)
+        else:
+            folder.rename(destination)
+    except OSError as error:
+        if isinstance(error, GavelError):
+            raise  # it says what went wrong already
+        raise WriteError(f"cannot write {destination}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_entry(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
+def to_json(value: dict[str, Any]) -> bytes:
+    """Readable JSON: indented, but a list of numbers on one line."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    return NUMBERS.sub(lambda match: "[" + re.sub(r"\s+", " ", match[1]) + "]", text).encode() + b"\n"
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Writes beside, then renames."""
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(beside, 0o644)
+        os.replace(beside, path)
+    except OSError as error:
+        Path(beside).unlink(missing_ok=True)
+        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any], files: list[str]) -> None:
+    """Writes gavel.json with size and hash of the named files."""
+    entries = {name: file_entry(folder / name) for name in files}
+    write_file(folder / MANIFEST, to_json(manifest | {"files": entries}))
+
+
+def read_manifest(bundle: str | Path) -> dict[str, Any]:
+    """The manifest of a bundle whose format, names and sizes hold; its hashes are not checked (see `verify`)."""
+    folder = Path(bundle)
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ToolkitError(f"{folder} is no bundle: it has no {MANIFEST}")
+    try:
+        manifest = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise CorruptBundleError(f"{path} is no JSON: {error}; export the bundle again") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
+        raise CorruptBundleError(f"{path} has format {found!r}; this version reads {FORMAT}")
+    missing = [key for key in KEYS if key not in manifest]
+    if missing:
+        raise CorruptBundleError(f"{path} lacks {', '.join(missing)}; export the bundle again")
+    for name, entry in manifest["files"].items():
+        if Path(name).name != name or name in ("", ".", ".."):
+            raise CorruptBundleError(f"{path} names {name!r}, which is no file of the bundle's own folder")
+        size = (folder / name).stat().st_size if (folder / name).is_file() else None
+        if size != entry["bytes"]:
+            found = "it is missing" if size is None else f"it has {size} bytes"
+            raise CorruptBundleError(f"{folder / name}: {found}, the manifest says {entry['bytes']} bytes")
+    return manifest
+
+
+def verify(bundle: str | Path) -> None:
+    """Hashes every file of a bundle against its manifest."""
+    folder = Path(bundle)
+    for name, entry in read_manifest(folder)["files"].items():
+        found = sha256(folder / name)
+        if found != entry["sha256"]:
+            raise CorruptBundleError(f"{folder / name} has SHA-256 {found}, the manifest says {entry['sha256']}")
+
+
+def add_probe(bundle: str | Path, probe: dict[str, Any]) -> None:
+    """Gives a bundle a probe, or another one. The bundle is whole at every moment: an old probe is first taken out of
+    the manifest, and the new one is named there only once it is written."""
+    folder = Path(bundle)
+    manifest = read_manifest(folder)
+    architecture = manifest["architecture"]
+    weights, layers = probe["weights"], probe["layers"]
+    if len(weights) != len(layers) or any(len(row) != architecture["hidden"] for row in weights):
+        raise ToolkitError(f"the probe needs {architecture['hidden']} weights for each of its layers {layers}")
+    if not all(0 <= layer <= architecture["layers"] for layer in layers):
+        raise ToolkitError(f"the probe taps layers {layers}; {manifest['name']} has 0 to {architecture['layers']}")
+    data = to_json(probe)
+    if manifest["files"].pop(PROBE, None):
+        manifest["probe"] = None
+        write_file(folder / MANIFEST, to_json(manifest))
+    write_file(folder / PROBE, data)
+    manifest["probe"] = {"file": PROBE}
+    manifest["files"][PROBE] = file_entry(folder / PROBE)
+    write_file(folder / MANIFEST, to_json(manifest))

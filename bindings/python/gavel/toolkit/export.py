@@ -1,0 +1,243 @@
+"""A checkpoint becomes a bundle."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import tensors
+from .architecture import decoder_config
+from .bundle import PROGRAM, WEIGHTS, new_bundle, write_manifest
+from .errors import ToolkitError
+from .program import PRECISIONS, DecoderConfig, build
+from .prompts import (
+    CHAT,
+    CHAT_PLAIN,
+    JUDGE,
+    JUDGE_PLAIN,
+    NO,
+    PLACEHOLDER,
+    YES,
+    ChatTemplate,
+    Segments,
+    compile_wording,
+    completion,
+    plain,
+    verdict_tokens,
+)
+from .selftest import Reference, self_test
+from .sources import END_TOKENS, Source, open_source
+from .text import Text
+from .weights import write_weights
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class JudgeWording:
+    """How a bundle is asked for a verdict.
+
+    ``prompt`` is a wording with {prompt}, {language} and {code}; it is put into the model's chat template unless
+    ``plain``. ``positive`` and ``negative`` are verbalizers, each one token where the prompt ends; left out, those
+    spellings of Yes and No are taken that are. ``positive_label`` names a classifier's label for a correct candidate.
+    ``trained`` says that the model was fine-tuned to judge; whatever shows verdicts of another says it was not.
+    """
+
+    prompt: str | None = None
+    plain: bool = False
+    positive: Sequence[str] = ()
+    negative: Sequence[str] = ()
+    positive_label: str | None = None
+    trained: bool = False
+    threshold: float = 0.5
+    abstain_band: float = 0.0
+
+
+def export(
+    source: str | Path,
+    destination: str | Path | None = None,
+    *,
+    precision: str = "int8",
+    adapter: str | Path | None = None,
+    name: str | None = None,
+    license: str | None = None,
+    judge: JudgeWording | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Exports a checkpoint to a bundle folder and returns its path.
+
+    ``source`` is a Hugging Face folder, a ``.gguf`` file or a Hub id; ``adapter`` a peft LoRA folder merged into it;
+    ``destination`` the bundle's folder, by default ``NAME.gavel`` here. An existing destination is refused unless
+    ``force``. ``progress`` is called with the step's name and how much of the whole is done, from 0 to 1.
+
+    Raises ToolkitError (or a kind of it) saying what is wrong and what to do; nothing is left behind then.
+    """
+    tell = progress or (lambda stage, done: None)
+    judge = judge or JudgeWording()
+    if precision not in PRECISIONS:
+        raise ToolkitError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
+    tell("open", 0.0)
+    checkpoint = open_source(source)
+    if adapter is not None:
+        from .lora import AdapterSource
+
+        checkpoint = AdapterSource(checkpoint, Path(adapter))
+    config = decoder_config(checkpoint.config)
+    tensors.check(checkpoint)
+    tokens = Text(checkpoint.tokenizer)
+    if tokens.size > config.vocabulary:
+        raise ToolkitError(
+            f"{checkpoint.tokenizer.name} knows {tokens.size} tokens, the model {config.vocabulary}: "
+            "the tokenizer belongs to another model"
+        )
+    name = name or f"{checkpoint.name}-{precision}"
+    destination = Path(destination) if destination is not None else Path(f"{name}.gavel")
+    head = head_of(checkpoint, config, judge)
+    prompts, judging = prompts_of(checkpoint, tokens, head, judge)
+    tell("program", 0.05)
+    program = program_bytes(config, precision)
+    with new_bundle(destination, force=force) as folder:
+        (folder / PROGRAM).write_bytes(program)
+        (folder / checkpoint.tokenizer.name).write_bytes(checkpoint.tokenizer.data)
+        write_all(folder / WEIGHTS, checkpoint, config, precision, tell)
+        tell("self-test", 0.7)
+        cases = self_test(Reference(checkpoint), tokens, prompts, head, judging, precision)
+        tell("hash", 0.95)
+        manifest = {
+            "format": 1,
+            "name": name,
+            "kind": "decoder",
+            "architecture": architecture_of(config),
+            "precision": precision,
+            "tokenizer": {"file": checkpoint.tokenizer.name, "type": tokens.type, "size": tokens.size},
+            "tokens": {"bos": bos_of(checkpoint, tokens), "stop": stop_tokens(checkpoint, tokens)},
+            "prompts": prompts,
+            "head": head,
+            "judge": judging,
+            "probe": None,
+            "selftest": cases,
+            "provenance": {
+                "source": checkpoint.origin,
+                "license": license or checkpoint.license or "unknown",
+                "created_by": f"gavel {version()}",
+                "base": checkpoint.base,
+            },
+        }
+        write_manifest(folder, manifest, [PROGRAM, WEIGHTS, checkpoint.tokenizer.name])
+    tell("done", 1.0)
+    return destination
+
+
+def architecture_of(config: DecoderConfig) -> dict[str, Any]:
+    left_out = ("norm_eps", "rope_theta", "rope_scaling", "qkv_bias", "o_bias", "mlp_bias", "labels")  # in the program
+    return {key: value for key, value in asdict(config).items() if key not in left_out}
+
+
+def head_of(source: Source, config: DecoderConfig, judge: JudgeWording) -> dict[str, Any]:
+    if not config.labels:
+        if judge.positive_label:
+            raise ToolkitError(f"{source.origin} is a language model; it has no label {judge.positive_label!r}")
+        return {"type": "lm"}
+    if judge.positive or judge.negative:
+        raise ToolkitError(f"{source.origin} is a classifier; verbalizers are for language models")
+    names = source.config.get("id2label") or {}
+    labels = [str(names.get(str(i), names.get(i, f"LABEL_{i}"))) for i in range(config.labels)]
+    if judge.positive_label is not None:
+        if judge.positive_label not in labels:
+            raise ToolkitError(f"label {judge.positive_label!r} is not one of {', '.join(labels)}")
+        positive = labels.index(judge.positive_label)
+    elif "correct" in labels or config.labels <= 2:
+        positive = labels.index("correct") if "correct" in labels else config.labels - 1
+    else:
+        raise ToolkitError(f"which label means correct? Name one of {', '.join(labels)} with --positive-label")
+    return {"type": "classifier", "labels": labels, "positive": positive}
+
+
+def prompts_of(
+    source: Source, tokens: Text, head: dict[str, Any], judge: JudgeWording
+) -> tuple[dict[str, Segments], dict[str, Any] | None]:
+    """The bundle's prompts, and its judge: none where no spelling of yes and no is a single token."""
+    chat = ChatTemplate(source.chat_template, source.special) if source.chat_template else None
+    prompts = {"completion": completion(tokens, source.special)}
+    prompts["chat"] = compile_wording(CHAT, tokens, chat) if chat else plain(CHAT_PLAIN, tokens, source.special)
+    wording = judge.prompt
+    if wording is not None and not {"prompt", "code"} <= set(PLACEHOLDER.findall(wording)):
+        raise ToolkitError("a judge prompt must hold {prompt} and {code}; {language} is allowed too")
+    if chat and not judge.plain:
+        asked = compile_wording(wording or JUDGE, tokens, chat)
+    else:
+        asked = plain(wording or JUDGE_PLAIN, tokens, source.special)
+    prompts["judge"] = asked
+    rule = {
+        "trained": judge.trained or head["type"] == "classifier",
+        "calibration": {"scale": 1.0, "shift": 0.0},
+        "threshold": judge.threshold,
+        "abstain_band": judge.abstain_band,
+    }
+    if head["type"] == "classifier":
+        return prompts, {"type": "classifier"} | rule
+    positive, negative = (verbalizers(asked, words, tokens) for words in ((judge.positive, YES), (judge.negative, NO)))
+    if set(positive) & set(negative):
+        raise ToolkitError("a verbalizer is both positive and negative")
+    if not positive or not negative:
+        return {key: value for key, value in prompts.items() if key != "judge"}, None
+    return prompts, {"type": "verbalizer", "positive": positive, "negative": negative} | rule
+
+
+def verbalizers(prompt: Segments, words: tuple[Sequence[str], Sequence[str]], tokens: Text) -> list[int]:
+    given, default = words
+    if given:
+        return verdict_tokens(prompt, given, tokens, strict=True)
+    return verdict_tokens(prompt, [form for word in default for form in (word, f" {word}")], tokens, strict=False)
+
+
+def bos_of(source: Source, tokens: Text) -> int | None:
+    return tokens.id(source.special.bos) if source.special.adds_bos and source.special.bos is not None else None
+
+
+def stop_tokens(source: Source, tokens: Text) -> list[int]:
+    """The end tokens the checkpoint declares, then the well-known ones its tokenizer has as special tokens."""
+    declared = [token if isinstance(token, int) else tokens.id(token) for token in source.special.eos]
+    known = [tokens.special[token] for token in END_TOKENS if token in tokens.special]
+    stop = list(dict.fromkeys(token for token in declared + known if token is not None))
+    if not stop:
+        raise ToolkitError(f"{source.origin} names no end token; add eos_token_id to its config.json")
+    return stop
+
+
+def program_bytes(config: DecoderConfig, precision: str) -> bytes:
+    """The scripted program. The library is loaded for its operators, which the script names."""
+    from .._ffi import library_path
+
+    try:
+        torch.ops.load_library(library_path())
+    except OSError as error:
+        raise ToolkitError(
+            f"libgavel cannot be loaded: {error}. Build it with CMake, or name it in GAVEL_LIBRARY"
+        ) from error
+    buffer = io.BytesIO()
+    torch.jit.save(build(config, precision), buffer)
+    return buffer.getvalue()
+
+
+def write_all(path: Path, source: Source, config: DecoderConfig, precision: str, tell: Progress) -> None:
+    shapes = tensors.layout(config, precision)
+
+    def counted() -> Any:
+        for i, entry in enumerate(tensors.program_tensors(source, precision)):
+            tell("weights", 0.1 + 0.6 * i / len(shapes))
+            yield entry
+
+    write_weights(path, shapes, counted())
+
+
+def version() -> str:
+    from .._version import __version__
+
+    return __version__

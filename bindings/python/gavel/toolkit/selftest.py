@@ -1,0 +1,115 @@
+"""What the reference implementation says of a few prompts: a bundle that answers otherwise is refused."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from .architecture import MODELS, ROTARY, model_class, reference_config
+from .prompts import Segments, encode
+from .sources import Source
+from .tensors import checkpoint_tensor
+from .text import Text
+
+# Largest difference from the fp32 reference that passes: of a logit, and of a judge's probability.
+LOGIT_TOLERANCE = {"fp32": 1e-3, "bf16": 0.75, "fp16": 0.25, "int8": 2.0}
+PROBABILITY_TOLERANCE = {"fp32": 1e-4, "bf16": 0.1, "fp16": 0.05, "int8": 0.3}
+
+PROMPTS = (
+    "def add(a, b):\n    return",
+    "The quick brown fox",
+    "import java.util.*;\n\nclass Solution {\n    /** Returns the largest of the given numbers. */\n"
+    "    public static int largest(List<Integer> numbers) {\n",
+    "from typing import List\n\n\ndef running_total(values: List[int]) -> List[int]:\n"
+    '    """Return the sums of the first one, two, … and all values.\n\n'
+    "    >>> running_total([1, 2, 3])\n    [1, 3, 6]\n    >>> running_total([])\n    []\n"
+    '    """\n    total = 0\n    result = []\n    for value in values:\n        total += value\n',
+)
+JUDGED = {
+    "prompt": 'def larger(a, b):\n    """Return the larger of two numbers."""\n',
+    "language": "Python",
+    "code": "    return a if a > b else b\n",
+}
+TOP = 8
+
+
+def reference_model(source: Source) -> PreTrainedModel:
+    """transformers' own model on the checkpoint's tensors, in fp32."""
+    name = model_class(source.config)
+    config = reference_config(source.config)
+    with torch.device("meta"):
+        model = MODELS[name](config)
+    tied = config.tie_word_embeddings and "lm_head.weight" in model.state_dict()
+    wanted = [key for key in model.state_dict() if not (tied and key == "lm_head.weight")]
+    model.load_state_dict({key: checkpoint_tensor(source, key) for key in wanted}, strict=not tied, assign=True)
+    if tied:
+        model.tie_weights()
+    model.model.rotary_emb = ROTARY[source.config["model_type"]](config=config)
+    return model.eval()
+
+
+class Reference:
+    """Next-token logits (or a classifier's) of token ids."""
+
+    def __init__(self, source: Source) -> None:
+        self.model = reference_model(source)
+        self.classifier = model_class(source.config).endswith("SequenceClassification")
+
+    @torch.inference_mode()
+    def logits(self, ids: list[int]) -> torch.Tensor:
+        hidden = self.model.model(torch.tensor([ids]), use_cache=False).last_hidden_state[0, -1]
+        return (self.model.score if self.classifier else self.model.lm_head)(hidden)
+
+
+def judge_logit(logits: torch.Tensor, judge: dict[str, Any], head: dict[str, Any]) -> float:
+    """The judge's log-odds from the logits after its prompt."""
+    if judge["type"] == "verbalizer":
+        return float(logits[judge["positive"]].logsumexp(0) - logits[judge["negative"]].logsumexp(0))
+    positive = head["positive"]
+    if logits.numel() == 1:
+        return float(logits[0])
+    others = torch.cat([logits[:positive], logits[positive + 1 :]])
+    return float(logits[positive] - others.logsumexp(0))
+
+
+def probability(logit: float, judge: dict[str, Any]) -> float:
+    calibration = judge["calibration"]
+    return 1 / (1 + math.exp(-(calibration["scale"] * logit + calibration["shift"])))
+
+
+def self_test(
+    reference: Reference,
+    tokens: Text,
+    prompts: dict[str, Segments],
+    head: dict[str, Any],
+    judge: dict[str, Any] | None,
+    precision: str,
+) -> list[dict[str, Any]]:
+    """The manifest's self-test. `ids` are those of the prompt `completion` filled with `prompt`."""
+    cases: list[dict[str, Any]] = []
+    for prompt in PROMPTS:
+        ids = encode(prompts["completion"], {"prompt": prompt}, tokens)
+        top = reference.logits(ids).topk(min(TOP, head_size(reference)))
+        cases.append(
+            {
+                "prompt": prompt,
+                "ids": ids,
+                "logits": {"ids": top.indices.tolist(), "values": top.values.tolist()},
+                "tolerance": LOGIT_TOLERANCE[precision],
+                "judge": None,
+            }
+        )
+    if judge:
+        logit = judge_logit(reference.logits(encode(prompts["judge"], JUDGED, tokens)), judge, head)
+        cases[0]["judge"] = JUDGED | {
+            "p_correct": probability(logit, judge),
+            "tolerance": PROBABILITY_TOLERANCE[precision],
+        }
+    return cases
+
+
+def head_size(reference: Reference) -> int:
+    return (reference.model.score if reference.classifier else reference.model.lm_head).out_features

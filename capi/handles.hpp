@@ -1,0 +1,51 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "gavel.h"
+#include "gavel/gavel.hpp"
+
+/// What the opaque handles hold. Views that hand out borrowed texts keep them here.
+
+struct gavel_cancel {
+  std::stop_source source;
+  std::stop_token token = source.get_token();
+  std::optional<std::chrono::steady_clock::time_point> deadline;
+};
+
+struct gavel_model {
+  gavel::Model model;
+  std::string device;
+};
+
+struct gavel_tokenizer {
+  std::shared_ptr<const gavel::Tokenizer> tokenizer;
+};
+
+struct gavel_candidates {
+  gavel::Generation generation;
+};
+
+struct gavel_generator {
+  gavel::Generator generator;
+};
+
+struct gavel_judge {
+  std::shared_ptr<gavel::Judge> judge;  // shared with the rankers it was added to
+  gavel::JudgeInfo info;
+};
+
+struct gavel_ranker {
+  gavel::Ranker ranker;
+};
+
+struct gavel_ranking {
+  gavel::Ranking ranking;
+  std::vector<std::vector<gavel_verdict>> verdicts;  // by place
+  std::string json;
+};

@@ -1,0 +1,57 @@
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "convert.hpp"
+
+using namespace gavel::capi;
+
+gavel_status gavel_judge_create(gavel_judge** out, const gavel_model* model, const gavel_judge_options* options) {
+  return guard([&] {
+    need_out(out);
+    auto judge = std::make_shared<gavel::Judge>(need(model, "model").model, to_options(options));
+    gavel::JudgeInfo info = judge->info();
+    *out = new gavel_judge{std::move(judge), std::move(info)};
+  });
+}
+
+void gavel_judge_destroy(gavel_judge* judge) {
+  delete judge;
+}
+
+gavel_status gavel_judge_get_info(gavel_judge_info* out, const gavel_judge* judge) {
+  return guard([&] { fill_sized(out, view(need(judge, "judge").info)); });
+}
+
+gavel_status gavel_judge_judge(gavel_verdict* out, size_t count, gavel_judge* judge, const gavel_task* task,
+                               const gavel_candidates* candidates, const gavel_cancel* cancel) {
+  return guard([&] {
+    const auto& list = need(candidates, "candidates").generation.candidates;
+    check_count(count, list.size());
+    need_array(out, count, "out");
+    const auto verdicts = need(judge, "judge").judge->judge(to_task(task), list, to_cancel(cancel));
+    std::transform(verdicts.begin(), verdicts.end(), out, [](const gavel::Verdict& verdict) { return view(verdict); });
+  });
+}
+
+gavel_status gavel_tap(float** out, size_t* out_hidden, const gavel_model* model, const gavel_task* task,
+                       const gavel_candidates* candidates, const int32_t* layers, size_t layer_count,
+                       const gavel_cancel* cancel) {
+  return guard([&] {
+    need_out(out);
+    need(out_hidden, "out_hidden") = 0;
+    need_array(layers, layer_count, "layers");
+    const auto& list = need(candidates, "candidates").generation.candidates;
+    const auto states = gavel::tap(need(model, "model").model, to_task(task), list,
+                                   std::vector<std::int32_t>(layers, layers + layer_count), to_cancel(cancel));
+    if (states.empty() || states[0].empty()) return;
+    const std::size_t hidden = states[0][0].size();
+    auto* next = static_cast<float*>(std::malloc(states.size() * layer_count * hidden * sizeof(float)));
+    if (next == nullptr) throw std::bad_alloc();
+    *out = next;
+    *out_hidden = hidden;
+    for (const auto& candidate : states) {
+      for (const auto& state : candidate) next = std::copy(state.begin(), state.end(), next);
+    }
+  });
+}

@@ -1,0 +1,118 @@
+#include <limits>
+#include <memory>
+
+#include "convert.hpp"
+
+using namespace gavel::capi;
+
+namespace {
+
+/// A judge behind a handle, as a member of a team.
+struct SharedJudge {
+  std::shared_ptr<gavel::Judge> judge_;
+  [[nodiscard]] gavel::JudgeInfo info() const { return judge_->info(); }
+  [[nodiscard]] std::vector<gavel::Verdict> judge(const gavel::Task& task,
+                                                  const std::vector<gavel::Candidate>& candidates,
+                                                  const gavel::Cancel& cancel) const {
+    return judge_->judge(task, candidates, cancel);
+  }
+};
+
+/// A judge of the caller's own.
+struct CallbackJudge {
+  gavel::JudgeInfo info_;
+  gavel_judge_fn function;
+  void* payload;
+
+  [[nodiscard]] gavel::JudgeInfo info() const { return info_; }
+
+  [[nodiscard]] std::vector<gavel::Verdict> judge(const gavel::Task& task,
+                                                  const std::vector<gavel::Candidate>& candidates,
+                                                  const gavel::Cancel& cancel) const {
+    constexpr double absent = std::numeric_limits<double>::quiet_NaN();
+    std::vector<gavel_verdict> filled(candidates.size(),
+                                      {.p_correct = absent, .logit = absent, .decision = GAVEL_ABSTAIN, .reserved = 0});
+    const gavel_task task_view = view(task);
+    const gavel_candidates list{{.candidates = candidates, .prompt_tokens = {}, .stats = {}}};
+    const gavel_cancel cancel_view{
+        .source = std::stop_source(std::nostopstate), .token = cancel.token, .deadline = cancel.deadline};
+    set_message("");
+    check(function(filled.data(), filled.size(), &task_view, &list, &cancel_view, payload));
+    std::vector<gavel::Verdict> verdicts;
+    for (std::size_t i = 0; i < filled.size(); ++i) verdicts.push_back(to_verdict(filled[i], i));
+    return verdicts;
+  }
+
+  void check(std::int32_t status) const {
+    if (status == GAVEL_OK) return;
+    const std::string reason = *gavel_last_error() != '\0' ? gavel_last_error() : "it gave no reason";
+    const bool known = status > GAVEL_OK && status <= GAVEL_IO;
+    throw gavel::Error(known ? static_cast<gavel::ErrorCode>(status) : gavel::ErrorCode::internal,
+                       "judge \"" + info_.name + "\" failed: " + reason);
+  }
+};
+
+gavel_ranking* make_ranking(gavel::Ranking ranking) {
+  auto handle = std::make_unique<gavel_ranking>();
+  handle->ranking = std::move(ranking);
+  for (const gavel::Ranked& ranked : handle->ranking.ranked) {
+    auto& verdicts = handle->verdicts.emplace_back();
+    for (const gavel::Verdict& verdict : ranked.verdicts) verdicts.push_back(view(verdict));
+  }
+  handle->json = handle->ranking.to_json();
+  return handle.release();
+}
+
+}  // namespace
+
+gavel_status gavel_ranker_create(gavel_ranker** out, const gavel_model* model) {
+  return guard([&] {
+    need_out(out);
+    *out = model == nullptr ? new gavel_ranker() : new gavel_ranker{gavel::Ranker(gavel::Generator(model->model))};
+  });
+}
+
+void gavel_ranker_destroy(gavel_ranker* ranker) {
+  delete ranker;
+}
+
+gavel_status gavel_ranker_add_judge(gavel_ranker* ranker, const gavel_judge* judge) {
+  return guard([&] { need(ranker, "ranker").ranker.add(SharedJudge{need(judge, "judge").judge}); });
+}
+
+gavel_status gavel_ranker_add_callback_judge(gavel_ranker* ranker, const gavel_judge_info* info, gavel_judge_fn judge,
+                                             void* payload) {
+  return guard([&] {
+    const gavel_judge_info in = read_sized(info, gavel_judge_info{}, "info");
+    if (judge == nullptr) refuse("judge is NULL; pass the callback that judges");
+    need(ranker, "ranker")
+        .ranker.add(CallbackJudge{.info_ = {.name = to_string(in.name, "info.name"),
+                                            .kind = to_string(in.kind, "info.kind"),
+                                            .trained = in.trained != 0,
+                                            .digest = to_string(in.digest, "info.digest")},
+                                  .function = judge,
+                                  .payload = payload});
+  });
+}
+
+gavel_status gavel_ranker_rank(gavel_ranking** out, gavel_ranker* ranker, const gavel_task* task,
+                               const gavel_candidates* candidates, const gavel_rank_options* options,
+                               const gavel_cancel* cancel) {
+  return guard([&] {
+    need_out(out);
+    *out = make_ranking(need(ranker, "ranker")
+                            .ranker.rank(to_task(task), need(candidates, "candidates").generation.candidates,
+                                         to_options(options), to_cancel(cancel)));
+  });
+}
+
+gavel_status gavel_ranker_solve(gavel_ranking** out, gavel_ranker* ranker, const gavel_task* task,
+                                const gavel_generate_options* generate, const gavel_rank_options* rank,
+                                const gavel_cancel* cancel, gavel_stream_fn stream, void* payload) {
+  return guard([&] {
+    need_out(out);
+    *out = make_ranking(need(ranker, "ranker")
+                            .ranker.solve(to_task(task), to_options(generate), to_options(rank),
+                                          to_callback(stream, payload), to_cancel(cancel)));
+  });
+}

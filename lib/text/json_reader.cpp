@@ -1,0 +1,147 @@
+#include "json_reader.hpp"
+
+#include <charconv>
+
+#include "utf8.hpp"
+
+namespace gavel::text {
+
+namespace {
+constexpr std::size_t deepest = 64;
+}
+
+void JsonReader::fail(std::string_view what) const {
+  throw Error(ErrorCode::corrupt_bundle, std::string(name_) + " is not a valid tokenizer: " + std::string(what) +
+                                             " at byte " + std::to_string(at_) + "; export the bundle again");
+}
+
+void JsonReader::space() {
+  while (at_ < json_.size() && (json_[at_] == ' ' || json_[at_] == '\n' || json_[at_] == '\r' || json_[at_] == '\t')) {
+    ++at_;
+  }
+}
+
+char JsonReader::peek() {
+  space();
+  if (at_ == json_.size()) fail("the file ends within a value");
+  return json_[at_];
+}
+
+void JsonReader::expect(char wanted) {
+  if (peek() != wanted) fail(std::string("expected '") + wanted + "'");
+  ++at_;
+}
+
+void JsonReader::end() {
+  space();
+  if (at_ != json_.size()) fail("expected the end of the file");
+}
+
+JsonReader JsonReader::within(std::string_view value) const {
+  const auto start = static_cast<std::size_t>(value.data() - json_.data());
+  JsonReader inner(json_.substr(0, start + value.size()), name_);
+  inner.at_ = start;
+  return inner;
+}
+
+std::string_view JsonReader::string() {
+  expect('"');
+  const std::size_t start = at_;
+  for (; at_ < json_.size(); ++at_) {
+    const char c = json_[at_];
+    if (c == '"') return json_.substr(start, at_++ - start);
+    if (c == '\\') {
+      escaped(start);
+      return scratch_;
+    }
+    if (static_cast<unsigned char>(c) < 0x20) fail("control character in a string");
+  }
+  fail("a string without an end");
+}
+
+void JsonReader::escaped(std::size_t from) {
+  scratch_.assign(json_.substr(from, at_ - from));
+  while (at_ < json_.size()) {
+    const char c = json_[at_++];
+    if (c == '"') return;
+    if (static_cast<unsigned char>(c) < 0x20) fail("control character in a string");
+    if (c != '\\') {
+      scratch_.push_back(c);
+      continue;
+    }
+    if (at_ == json_.size()) break;
+    switch (json_[at_++]) {
+      case '"': scratch_ += '"'; break;
+      case '\\': scratch_ += '\\'; break;
+      case '/': scratch_ += '/'; break;
+      case 'b': scratch_ += '\b'; break;
+      case 'f': scratch_ += '\f'; break;
+      case 'n': scratch_ += '\n'; break;
+      case 'r': scratch_ += '\r'; break;
+      case 't': scratch_ += '\t'; break;
+      case 'u': {
+        char32_t code = hex4();
+        if (code >= 0xD800 && code < 0xDC00) {
+          if (json_.substr(at_, 2) != "\\u") fail("half of a surrogate pair");
+          at_ += 2;
+          const char32_t low = hex4();
+          if (low < 0xDC00 || low > 0xDFFF) fail("half of a surrogate pair");
+          code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+        } else if (code >= 0xDC00 && code < 0xE000) {
+          fail("half of a surrogate pair");
+        }
+        append_utf8(scratch_, code);
+        break;
+      }
+      default: fail("unknown escape in a string");
+    }
+  }
+  fail("a string without an end");
+}
+
+char32_t JsonReader::hex4() {
+  const std::string_view digits = json_.substr(at_, 4);
+  std::uint32_t value = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+  if (digits.size() < 4 || error != std::errc() || end != digits.data() + 4) fail("expected four hexadecimal digits");
+  at_ += 4;
+  return value;
+}
+
+std::int64_t JsonReader::integer() {
+  (void)peek();
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(json_.data() + at_, json_.data() + json_.size(), value);
+  if (error != std::errc()) fail("expected an integer");
+  at_ = static_cast<std::size_t>(end - json_.data());
+  return value;
+}
+
+std::string_view JsonReader::raw() {
+  (void)peek();
+  const std::size_t start = at_;
+  std::string open;
+  do {
+    const char c = peek();
+    if (c == '"') {
+      (void)string();
+    } else if (c == '{' || c == '[') {
+      if (open.size() == deepest) fail("nested too deeply");
+      open.push_back(c);
+      ++at_;
+    } else if (c == '}' || c == ']') {
+      if (open.empty() || open.back() != (c == '}' ? '{' : '[')) fail("a bracket that was not opened");
+      open.pop_back();
+      ++at_;
+    } else if (c == ',' || c == ':') {
+      if (open.empty()) fail("expected a value");
+      ++at_;
+    } else {
+      while (at_ < json_.size() && std::string_view(" \n\r\t,:{}[]\"").find(json_[at_]) == std::string_view::npos)
+        ++at_;
+    }
+  } while (!open.empty());
+  return json_.substr(start, at_ - start);
+}
+
+}  // namespace gavel::text

@@ -1,0 +1,71 @@
+#include "pretokenizer.hpp"
+
+#include "normalizer.hpp"
+#include "unicode.hpp"
+
+namespace gavel::text {
+
+void PreTokenizer::run(std::size_t step, std::string_view piece, bool at_start, MatchMemory& memory,
+                       const Emit& emit) const {
+  if (piece.empty()) return;
+  if (step == steps_.size()) return emit(piece);
+  const Step& now = steps_[step];
+  switch (now.kind) {
+    case Step::Kind::split: return split(step, piece, at_start, memory, emit);
+    case Step::Kind::metaspace: return metaspace(step, piece, at_start, memory, emit);
+    case Step::Kind::prefix:
+      if (piece.starts_with(now.text)) return run(step + 1, piece, at_start, memory, emit);
+      return run(step + 1, now.text + std::string(piece), at_start, memory, emit);
+  }
+}
+
+void PreTokenizer::split(std::size_t step, std::string_view piece, bool at_start, MatchMemory& memory,
+                         const Emit& emit) const {
+  const Step& now = steps_[step];
+  const auto pass = [&](std::size_t begin, std::size_t end, bool matched) {
+    if (now.remove && matched != now.invert) return;
+    run(step + 1, piece.substr(begin, end - begin), at_start && begin == 0, memory, emit);
+  };
+  std::size_t done = 0;
+  for (std::size_t from = 0; from < piece.size();) {
+    const std::optional<Match> match = now.pattern->find(piece, from, memory);
+    if (!match) break;
+    if (match->end == match->begin) {
+      // An empty match splits too; the search goes on behind the next character.
+      if (match->begin > done) pass(done, match->begin, false);
+      done = match->begin;
+      from = match->begin + 1;
+      while (from < piece.size() && (static_cast<unsigned char>(piece[from]) & 0xC0U) == 0x80U) ++from;
+      continue;
+    }
+    if (match->begin > done) pass(done, match->begin, false);
+    pass(match->begin, match->end, true);
+    from = done = match->end;
+  }
+  if (done < piece.size()) pass(done, piece.size(), false);
+}
+
+void PreTokenizer::metaspace(std::size_t step, std::string_view piece, bool at_start, MatchMemory& memory,
+                             const Emit& emit) const {
+  const Step& now = steps_[step];
+  std::string text = replace_all(piece, " ", now.text);
+  if (now.put_first && (at_start || !now.only_first) && !text.starts_with(now.text)) text.insert(0, now.text);
+  if (!now.split_words) return run(step + 1, text, at_start, memory, emit);
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(now.text, begin + 1), text.size());
+    run(step + 1, std::string_view(text).substr(begin, end - begin), at_start && begin == 0, memory, emit);
+    begin = end;
+  }
+}
+
+Pattern gpt2_pattern() {
+  return Pattern(translate_pattern(R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"));
+}
+
+Pattern digits_pattern(bool individual) {
+  // The digit splitter is of a later Unicode version (17) than the pattern engine.
+  const std::string set = R"([\p{N}\x{11DE0}-\x{11DE9}\x{16FF4}-\x{16FF6})" + newer_characters("N") + "]";
+  return Pattern(individual ? set : set + "+");
+}
+
+}  // namespace gavel::text

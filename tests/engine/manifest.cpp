@@ -1,0 +1,129 @@
+#include "engine/manifest.hpp"
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "catch.hpp"
+#include "gavel/error.hpp"
+
+using gavel::parse_manifest;
+using Json = nlohmann::json;
+
+namespace {
+
+Json good() {
+  const Json file{{"bytes", 1}, {"sha256", std::string(64, 'a')}};
+  return {{"format", 1},
+          {"name", "m"},
+          {"kind", "decoder"},
+          {"architecture",
+           {{"family", "llama"},
+            {"layers", 2},
+            {"hidden", 64},
+            {"heads", 4},
+            {"kv_heads", 2},
+            {"head_dim", 16},
+            {"intermediate", 128},
+            {"vocabulary", 100},
+            {"context", 256},
+            {"tied", true}}},
+          {"precision", "fp32"},
+          {"tokenizer", {{"file", "tokenizer.json"}, {"type", "bpe"}, {"size", 99}}},
+          {"tokens", {{"bos", nullptr}, {"stop", {2}}}},
+          {"prompts", {{"completion", {{{"token", 1}}, {{"slot", "prompt"}}}}}},
+          {"head", {{"type", "lm"}}},
+          {"judge",
+           {{"type", "verbalizer"},
+            {"positive", {3}},
+            {"negative", {4}},
+            {"trained", false},
+            {"calibration", {{"scale", 1.0}, {"shift", 0.0}}},
+            {"threshold", 0.5},
+            {"abstain_band", 0.0}}},
+          {"probe", nullptr},
+          {"selftest", Json::array()},
+          {"files", {{"program.pt", file}, {"weights.safetensors", file}, {"tokenizer.json", file}}}};
+}
+
+/// The message parse_manifest refuses this with; empty where it accepts it.
+std::string refusal(const Json& manifest) {
+  try {
+    (void)parse_manifest(manifest.dump(), "gavel.json");
+    return "";
+  } catch (const gavel::Error& error) {
+    REQUIRE(error.code() == gavel::ErrorCode::corrupt_bundle);
+    return error.what();
+  }
+}
+
+std::string refusal_with(const Json::json_pointer& where, const Json& value) {
+  Json manifest = good();
+  manifest[where] = value;
+  return refusal(manifest);
+}
+
+bool mentions(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("a good manifest is read", "[engine]") {
+  const auto manifest = parse_manifest(good().dump(), "gavel.json");
+  REQUIRE(manifest.layers == 2);
+  REQUIRE(manifest.prompt("completion").size() == 2);
+  REQUIRE(manifest.judge->positive == std::vector<std::int64_t>{3});
+  REQUIRE_THROWS_AS((void)manifest.prompt("chat"), gavel::Error);
+}
+
+TEST_CASE("a manifest that contradicts itself is refused by field, found and expected", "[engine]") {
+  using namespace nlohmann::literals;
+  REQUIRE(mentions(refusal_with("/format"_json_pointer, 2), "format version 2, this library reads 1"));
+  REQUIRE(mentions(refusal_with("/precision"_json_pointer, "int3"), "int3"));
+  REQUIRE(mentions(refusal_with("/architecture/kv_heads"_json_pointer, 3), "kv_heads"));
+  REQUIRE(mentions(refusal_with("/architecture/layers"_json_pointer, -1), "architecture.layers is -1"));
+  REQUIRE(mentions(refusal_with("/architecture/hidden"_json_pointer, "64"), "expected a whole number"));
+  REQUIRE(mentions(refusal_with("/tokenizer/size"_json_pointer, 101), "tokenizer.size"));
+  REQUIRE(mentions(refusal_with("/tokens/stop/0"_json_pointer, 100), "stop"));
+  REQUIRE(mentions(refusal_with("/judge/positive"_json_pointer, Json::array()), "at least one token"));
+  REQUIRE(mentions(refusal_with("/judge/type"_json_pointer, "classifier"), "verbalizer"));
+  REQUIRE(mentions(refusal_with("/judge/threshold"_json_pointer, 1.5), "within [0, 1]"));
+  REQUIRE(mentions(refusal_with("/files/program.pt/sha256"_json_pointer, "xyz"), "64 lower-case"));
+  Json missing = good();
+  missing.erase("head");
+  REQUIRE(mentions(refusal(missing), "head is missing"));
+}
+
+TEST_CASE("a manifest cannot name a file outside its folder", "[engine]") {
+  for (const char* name : {"../weights.safetensors", "/etc/passwd", "sub/program.pt", ".."}) {
+    Json manifest = good();
+    manifest["files"][name] = {{"bytes", 1}, {"sha256", std::string(64, 'a')}};
+    REQUIRE(mentions(refusal(manifest), name));
+  }
+  Json manifest = good();
+  manifest["tokenizer"]["file"] = "../tokenizer.json";
+  REQUIRE_FALSE(refusal(manifest).empty());
+}
+
+TEST_CASE("text that is not JSON is refused", "[engine]") {
+  REQUIRE_THROWS_AS(parse_manifest("{\"format\": 1", "gavel.json"), gavel::Error);
+  REQUIRE_THROWS_AS(parse_manifest("[]", "gavel.json"), gavel::Error);
+  REQUIRE_THROWS_AS(parse_manifest("", "gavel.json"), gavel::Error);
+}
+
+TEST_CASE("a probe must fit its model", "[engine]") {
+  const auto manifest = parse_manifest(good().dump(), "gavel.json");
+  Json probe{{"format", 1},
+             {"layers", {1}},
+             {"weights", Json::array({std::vector<float>(64, 0.5F)})},
+             {"bias", 0.25},
+             {"calibration", {{"scale", 1.0}, {"shift", 0.0}}},
+             {"threshold", 0.5},
+             {"abstain_band", 0.0}};
+  REQUIRE(gavel::parse_probe(probe.dump(), manifest, "probe.json").weights.size() == 64);
+  probe["layers"] = {3};
+  REQUIRE_THROWS_AS(gavel::parse_probe(probe.dump(), manifest, "probe.json"), gavel::Error);
+  probe["layers"] = {2};
+  probe["weights"][0].erase(0);
+  REQUIRE_THROWS_AS(gavel::parse_probe(probe.dump(), manifest, "probe.json"), gavel::Error);
+}

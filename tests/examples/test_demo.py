@@ -1,0 +1,103 @@
+"""The demo as a user runs it, on the small test model, and what it says where it cannot."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BUNDLE = ROOT / "build/models/smollm2-135m-instruct-int8.gavel"
+QUICK = ["--generator", str(BUNDLE), "--candidates", "3", "--max-tokens", "24"]
+
+spec = importlib.util.spec_from_file_location("demo", ROOT / "examples/demo.py")
+assert spec and spec.loader
+demo = importlib.util.module_from_spec(spec)
+sys.modules["demo"] = demo  # its dataclasses look themselves up there
+spec.loader.exec_module(demo)
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "examples/demo.py"), *options]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env={"PATH": "/usr/bin:/bin", "COLUMNS": "160"}
+    )
+
+
+def test_help_needs_no_set_up() -> None:
+    result = subprocess.run([ROOT / "examples/demo", "--help"], capture_output=True, text=True, timeout=30)
+    assert result.returncode == 0
+    assert all(option in result.stdout for option in ("--task", "--generator", "--judge", "--candidates", "--device"))
+    assert "examples/demo --task gavel_python/2" in result.stdout
+
+
+def test_table() -> None:
+    result = run(*QUICK, "--check")
+    assert result.returncode == 0, result.stderr
+    assert "3 candidates by smollm2-135m-instruct-int8" in result.stdout
+    assert "UNTRAINED" in result.stdout, "whatever shows an untrained judge's verdicts says so"
+    for word in ("P(correct)", "log-prob.", "finish", "tests", "first line", "The best, no. ", "class Stopwatch"):
+        assert word in result.stdout, word
+    assert "Times: open " in result.stdout and "prefill" in result.stdout
+
+
+def test_json() -> None:
+    result = run(*QUICK, "--json", "--judge", "verbalizer", "--judge", f"{BUNDLE}:verbalizer")
+    assert result.returncode == 0, result.stderr
+    record = json.loads(result.stdout)
+    assert len(record["ranked"]) == 3 and len(record["judges"]) == 2
+    assert [judge["trained"] for judge in record["judges"]] == [False, False]
+    assert all(len(ranked["verdicts"]) == 2 for ranked in record["ranked"])
+    assert record["seconds"]["open"] > 0
+
+
+def test_same_seed_same_candidates() -> None:
+    first, second = (json.loads(run(*QUICK, "--json", "--seed", "4").stdout) for _ in range(2))
+    assert [r["candidate"] for r in first["ranked"]] == [r["candidate"] for r in second["ranked"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--generator", "nowhere.gavel"], "nowhere.gavel"),
+        (["--task", "nothing"], "is no file, no task of examples/tasks"),
+        (["--task", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["--task", f"{ROOT}/examples/tasks/java.jsonl:gavel_java/99"], "has no task 'gavel_java/99'"),
+        (["--task", "Write a function that adds.", "--check"], "has no tests"),
+        ([*QUICK, "--candidates", "0"], "candidates"),
+        ([*QUICK, "--judge", "probe"], "probe"),
+        ([*QUICK, "--device", "tpu"], "tpu"),
+    ],
+)
+def test_refusals(options: list[str], said: str) -> None:
+    result = run(*options)
+    assert result.returncode == 1 and result.stdout == ""
+    assert result.stderr.startswith("examples/demo: ") and said in result.stderr and "Traceback" not in result.stderr
+
+
+def test_task_by_id() -> None:
+    assert demo.find_row("gavel_python/2", None)["entry_point"] == "minutes_between"
+    assert demo.find_row(demo.DEFAULT_TASK, None)["language"] == "java"
+
+
+def test_task_of_a_file() -> None:
+    java = ROOT / "examples/tasks/java.jsonl"
+    assert demo.find_row(str(java), None)["task_id"] == "gavel_java/0"
+    assert demo.find_row(f"{java}:gavel_java/5", None)["task_id"] == "gavel_java/5"
+
+
+def test_task_of_a_program(tmp_path: Path) -> None:
+    begun = tmp_path / "begun.py"
+    begun.write_text("def f(x):\n")
+    row = demo.find_row(str(begun), None)
+    assert (row["prompt"], row["language"], row.get("prompting")) == ("def f(x):\n", "python", None)
+    assert demo.find_row(str(begun), "any")["language"] == "any"
+
+
+def test_task_in_words() -> None:
+    row = demo.find_row("Write a function that adds.", "cpp")
+    assert (row["prompting"], row["language"]) == ("chat", "cpp")
