@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -117,22 +118,18 @@ std::size_t Sampler::choose(std::span<const float> row, float max, double random
   if (options_.top_k == 0 && options_.top_p == 1 && options_.min_p == 0) return choose_from_all(row, max, random);
 
   select(row, max);
-  // The walk goes by ids, so that the draw does not depend on how the selection permuted the tokens.
-  const std::uint32_t last =
-      *std::max_element(order_.begin(), order_.end(), [&](auto a, auto b) { return before(a, b); });
-  const auto weight = [&](std::size_t i) {
-    const bool kept = !before(last, static_cast<std::uint32_t>(i)) && weights_[i] >= options_.min_p;
-    return kept ? static_cast<double>(weights_[i]) : 0.0;
-  };
   double total = 0;
-  for (std::size_t i = 0; i < tokens_.size(); ++i) total += weight(i);
+  for (float& weight : weights_) {
+    if (weight < options_.min_p) weight = 0;
+    total += weight;
+  }
   const double target = random * total;
   double sum = 0;
   std::size_t chosen = 0;
-  for (std::size_t i = 0; i < tokens_.size(); ++i) {
-    if (weight(i) == 0) continue;
+  for (std::size_t i = 0; i < weights_.size(); ++i) {
+    if (weights_[i] == 0) continue;
     chosen = i;
-    sum += weight(i);
+    sum += weights_[i];
     if (sum > target) break;
   }
   return static_cast<std::size_t>(tokens_[chosen]);
@@ -162,24 +159,29 @@ std::size_t Sampler::choose_from_all(std::span<const float> row, float max, doub
   return block * row_block + chosen;
 }
 
-/// Leaves in `order_` what top_k and top_p keep. min_p is a floor on the weights alone, so it is applied in the draw.
+/// Leaves what top_k and top_p keep, with its weights. min_p is a floor on the weights alone, so the draw applies it.
 void Sampler::select(std::span<const float> row, float max) {
-  const bool by_mass = options_.top_p < 1;
+  const auto weigh = [&] {
+    weights_.resize(logits_.size());
+    row_kernels().weights(logits_.data(), logits_.size(), max, scale_, weights_.data());
+  };
   if (options_.top_k > 0) {
-    collect_top_k(row, max, std::min(static_cast<std::size_t>(options_.top_k), row.size()));
-    if (!by_mass) return;
-    double total = 0;
-    for (const std::uint32_t i : order_) total += weights_[i];
-    keep_mass(options_.top_p * total);
-  } else if (by_mass) {
+    const std::size_t k = std::min(static_cast<std::size_t>(options_.top_k), row.size());
+    collect_top_k(row, max, k);
+    weights_.assign(logits_.size(), 1.0F);  // each counts the same
+    if (logits_.size() > k) keep_likeliest(static_cast<double>(k));
+    weigh();
+    if (options_.top_p < 1) keep_likeliest(options_.top_p * std::accumulate(weights_.begin(), weights_.end(), 0.0));
+  } else if (options_.top_p < 1) {
     const double total =
         sums_.empty() ? sum_blocks(row, max, scale_) : std::accumulate(sums_.begin(), sums_.end(), 0.0);
     collect_top_p(row, max, options_.top_p * total);
-    keep_mass(options_.top_p * total);
+    weigh();
+    keep_likeliest(options_.top_p * total);
   } else {
     constexpr float slack = 1e-4F;  // the weights, compared with min_p itself, decide
     collect(row, max + (std::log(options_.min_p) - slack) / scale_);
-    row_kernels().weights(logits_.data(), logits_.size(), max, scale_, weights_.data());
+    weigh();
   }
 }
 
@@ -201,50 +203,79 @@ void Sampler::collect(std::span<const float> row, float cut) {
   }
   logits_.resize(count);
   tokens_.resize(count);
-  weights_.resize(count);
-  order_.resize(count);
-  std::iota(order_.begin(), order_.end(), 0U);
 }
 
+/// At least the k likeliest tokens, and not many more.
 void Sampler::collect_top_k(std::span<const float> row, float max, std::size_t k) {
   if (k <= maxima_.size()) {
     // The k-th largest maximum of a block: at least k tokens reach it.
     sums_.assign(maxima_.begin(), maxima_.end());
     const auto kth = sums_.begin() + static_cast<std::ptrdiff_t>(k - 1);
     std::nth_element(sums_.begin(), kth, sums_.end(), std::greater<>());
-    collect(row, *kth);
-  } else {
-    for (float range = 8;; range *= 2) {
-      collect(row, max - range);
-      if (tokens_.size() >= k) break;
-      if (range > 1e3F) {
-        collect(row, -infinity);
-        break;
-      }
-    }
+    return collect(row, *kth);
   }
-  if (tokens_.size() > k) {
-    std::nth_element(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(k), order_.end(),
-                     [&](auto a, auto b) { return before(a, b); });
-    order_.resize(k);
+  for (float range = 8; range < 1e3F; range *= 2) {
+    collect(row, max - range);
+    if (tokens_.size() >= k) return;
   }
-  row_kernels().weights(logits_.data(), logits_.size(), max, scale_, weights_.data());
+  collect(row, -infinity);
 }
 
 /// Widens the range below the maximum until it holds the mass. What lies further than 88 tempered logits weighs nothing.
 void Sampler::collect_top_p(std::span<const float> row, float max, double mass) {
   for (float range = 4; range < 200; range *= 2) {
     collect(row, max - range / scale_);
-    row_kernels().weights(logits_.data(), logits_.size(), max, scale_, weights_.data());
-    if (std::accumulate(weights_.begin(), weights_.end(), 0.0) >= mass) break;
+    masses_.resize(row_blocks(logits_.size()));
+    row_kernels().block_sums(logits_.data(), logits_.size(), max, scale_, masses_.data());
+    if (std::accumulate(masses_.begin(), masses_.end(), 0.0) >= mass) break;
   }
 }
 
-/// Cuts `order_` to the smallest set of the likeliest tokens that holds the mass: a quickselect by weight.
-void Sampler::keep_mass(double mass) {
+/// Keeps the smallest set of the likeliest tokens whose weights reach the mass. A histogram of the weights over the
+/// logits finds the bin in which the set ends, and only that bin's tokens are put in order.
+void Sampler::keep_likeliest(double mass) {
+  constexpr std::size_t bins = 512;
+  float least = infinity, most = -infinity;
+  for (const float logit : logits_) {
+    least = logit < least && logit > -infinity ? logit : least;
+    most = logit > most ? logit : most;
+  }
+  const float factor = static_cast<float>(bins) / (most - least);
+  const auto bin = [&](float logit) {
+    const float place = (most - logit) * factor;  // a NaN, of a range that is zero or infinite, goes to the last bin
+    return place < static_cast<float>(bins - 1) ? static_cast<std::size_t>(place) : bins - 1;
+  };
+  std::array<double, bins> histogram{};
+  for (std::size_t i = 0; i < logits_.size(); ++i) histogram[bin(logits_[i])] += weights_[i];
+  std::size_t last_bin = 0;
+  while (last_bin + 1 < bins && histogram[last_bin] < mass) mass -= histogram[last_bin++];
+
+  order_.clear();
+  for (std::size_t i = 0; i < logits_.size(); ++i)
+    if (bin(logits_[i]) == last_bin) order_.push_back(static_cast<std::uint32_t>(i));
+  // None where the bins before it were all there is, but for rounding.
+  const std::size_t end = order_.empty() ? 0 : end_of_mass(mass);
+  const float end_logit = logits_[end];
+
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < logits_.size(); ++i) {
+    const float logit = logits_[i];
+    const bool keep = order_.empty() ? bin(logit) < last_bin : logit > end_logit || (logit == end_logit && i <= end);
+    logits_[kept] = logit;
+    tokens_[kept] = tokens_[i];
+    weights_[kept] = weights_[i];
+    kept += keep ? 1 : 0;
+  }
+  logits_.resize(kept);
+  tokens_.resize(kept);
+  weights_.resize(kept);
+}
+
+/// The last of the tokens in `order_`, from the likeliest on, that it takes to reach the mass: a quickselect by weight.
+std::size_t Sampler::end_of_mass(double mass) {
   constexpr std::ptrdiff_t few = 32;
   const auto likelier = [&](auto a, auto b) { return before(a, b); };
-  auto first = order_.begin(), last = order_.end();  // the set's end is in between
+  auto first = order_.begin(), last = order_.end();
   while (last - first > few) {
     const auto middle = first + (last - first) / 2;
     std::nth_element(first, middle, last, likelier);
@@ -258,11 +289,8 @@ void Sampler::keep_mass(double mass) {
     }
   }
   std::sort(first, last, likelier);
-  while (first != last) {
-    mass -= weights_[*first++];
-    if (mass <= 0) break;
-  }
-  order_.erase(first, order_.end());
+  while (first + 1 != last && (mass -= weights_[*first]) > 0) ++first;
+  return *first;
 }
 
 bool Sampler::before(std::uint32_t a, std::uint32_t b) const {

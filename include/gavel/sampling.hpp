@@ -51,7 +51,8 @@ class Sampler {
   void collect(std::span<const float> row, float cut);
   void collect_top_k(std::span<const float> row, float max, std::size_t k);
   void collect_top_p(std::span<const float> row, float max, double mass);
-  void keep_mass(double mass);
+  void keep_likeliest(double mass);
+  [[nodiscard]] std::size_t end_of_mass(double mass);
   [[nodiscard]] bool before(std::uint32_t a, std::uint32_t b) const;
   [[nodiscard]] double sum_blocks(std::span<const float> row, float max, float scale);
 
@@ -59,9 +60,10 @@ class Sampler {
   float scale_ = 1.0F;                   // 1 / temperature
   std::vector<float> adjusted_;          // the row with penalties, where there are any
   std::vector<float> maxima_, sums_;     // per block of the row
+  std::vector<float> masses_;            // per block of the kept tokens
   std::vector<float> logits_, weights_;  // of the kept tokens, in order of ids
   std::vector<std::int32_t> tokens_;
-  std::vector<std::uint32_t> order_;     // the kept tokens as they are selected
+  std::vector<std::uint32_t> order_;     // the few kept tokens that are put in order
 };
 
 }  // namespace gavel

@@ -52,7 +52,7 @@ class ModelReader {
 
  private:
   void read_vocabulary(JsonReader& reader) {
-    constexpr std::size_t usual_tokens = std::size_t{1} << 17, usual_bytes = std::size_t{1} << 20;
+    constexpr std::size_t usual_tokens = std::size_t{1} << 18, usual_bytes = std::size_t{1} << 21;
     model_.vocabulary.reserve(usual_tokens, usual_bytes);
     reader.object([&](std::string_view written) {
       const std::int64_t id = reader.integer();
@@ -109,11 +109,18 @@ class ModelReader {
     };
     const std::int32_t first = id_of(left);
     const std::int32_t second = id_of(right);
-    const std::int32_t result = first >= 0 && second >= 0 ? model_.vocabulary.find(joined) : -1;
+    std::int32_t result = -1;
+    if (first >= 0 && second >= 0) {
+      // Vocabularies list the tokens in the order of their merges, so the next id is a good guess.
+      const std::int32_t guess = last_result_ + 1;
+      const bool guessed = model_.vocabulary.has(guess) && model_.vocabulary.token(guess) == joined;
+      result = guessed ? guess : model_.vocabulary.find(joined);
+    }
     if (result < 0) {
       reader.fail("the merge of \"" + std::string(left) + "\" and \"" + std::string(right) +
                   "\", which names a token that is not in the vocabulary,");
     }
+    last_result_ = result;
     model_.merges.add(first, second, {rank, result});
   }
 
@@ -143,6 +150,7 @@ class ModelReader {
   BpeParts& model_;
   std::string_view name_;
   std::string spelled_;
+  std::int32_t last_result_ = -1;
   std::optional<std::string> unknown_;
 };
 

@@ -37,11 +37,19 @@ class Vocabulary {
     std::uint32_t offset = absent, length = 0;
   };
 
+  // The hash's upper half beside the id: a look-up seldom reads a text that is not the one sought.
+  struct Slot {
+    std::uint32_t tag = 0;
+    std::int32_t id = -1;
+  };
+
   void rehash(std::size_t slots);
+  /// The token's slot, or the free one where it would be.
+  [[nodiscard]] std::size_t slot_of(std::string_view token, std::size_t hash) const noexcept;
 
   std::string texts_;
-  std::vector<Entry> entries_;       // by id
-  std::vector<std::int32_t> slots_;  // open addressing by the text's hash; -1 is free
+  std::vector<Entry> entries_;  // by id
+  std::vector<Slot> slots_;     // open addressing by the text's hash; id -1 is free
   std::size_t count_ = 0;
 };
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from engine import ENGINES
 
-FOLDER = Path(__file__).resolve().parents[2] / "build/bench"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "build/bench"
+BUSY = 0.5  # of a core, on average over a minute
 DEFAULT = "qwen2.5-coder-0.5b-instruct"
 DESCRIPTION = """\
 Runs one workload on Gavel (int8), llama.cpp (Q8_0), CTranslate2 (int8) and transformers, with the same weights and
@@ -61,13 +63,16 @@ def main() -> None:
 
     (FOLDER / "models").mkdir(parents=True, exist_ok=True)
     machine = describe()
+    if machine["load"] > BUSY:
+        print(f"this machine is busy (load {machine['load']:.1f}): times will say little", file=sys.stderr)
     results = {Path(name).stem if name.endswith(".gguf") else name: None for name in options.model}
     for name, key in zip(options.model, list(results), strict=True):
         results[key] = contest(name, options.engines, options, FOLDER)
     record = {"format": 1, "machine": machine, "quick": options.quick, "repeat": options.repeat, "models": results}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     beside = options.out.with_name(f".{options.out.name}.part")
-    beside.write_text(json.dumps(record, indent=1) + "\n")
+    # Results are kept and compared: where this checkout lies is nobody's business.
+    beside.write_text(json.dumps(record, indent=1).replace(f"{ROOT}/", "") + "\n")
     beside.rename(options.out)
 
     console = Console(width=None if sys.stdout.isatty() else 130)

@@ -20,7 +20,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from gavel.toolkit.export import export
 
     folder = tmp_path_factory.mktemp("tiny")
-    checkpoint = tiny.save(tiny.model("llama"), folder / "checkpoint")
+    checkpoint = tiny.save(tiny.model("llama", max_position_embeddings=1024), folder / "checkpoint")
     return export(checkpoint, folder / "tiny.gavel", precision="fp32", license="apache-2.0")
 
 

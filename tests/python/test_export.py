@@ -91,6 +91,8 @@ def test_every_variant_exports(variant: str, precision: str, tmp_path: Path) -> 
         assert torch.equal(weights["layers.1.qkv.bias"], bias)
     assert torch.equal(weights["layers.0.attention_norm.weight"], state["model.layers.0.input_layernorm.weight"])
     torch.testing.assert_close(weights["rope.frequencies"], made.model.rotary_emb.inv_freq)
+    if precision == "int8":
+        made = selftest.Reference(open_source(tmp_path / "tiny"), "int8").model
     # The self-test holds what the model itself says.
     for case in manifest["selftest"]:
         logits = made(torch.tensor([case["ids"]])).logits[0, -1]
@@ -308,7 +310,7 @@ def test_shard_index_cannot_reach_outside_the_folder(folder: Path, tmp_path: Pat
 def test_classifier(tmp_path: Path) -> None:
     made = tiny.classifier({0: "wrong", 1: "correct"})
     tiny.save(made, tmp_path / "tiny")
-    bundle = export(tmp_path / "tiny", tmp_path / "out.gavel")
+    bundle = export(tmp_path / "tiny", tmp_path / "out.gavel", precision="fp32")
     manifest, weights = read_manifest(bundle), read_weights(bundle)
     assert manifest["head"] == {"type": "classifier", "labels": ["wrong", "correct"], "positive": 1}
     assert manifest["judge"]["type"] == "classifier" and manifest["judge"]["trained"]
@@ -319,7 +321,7 @@ def test_classifier(tmp_path: Path) -> None:
     torch.testing.assert_close(logits[case["logits"]["ids"]], torch.tensor(case["logits"]["values"]))
     source = open_source(tmp_path / "tiny")
     tokens = export_module.Text(source.tokenizer)
-    ids = selftest.encode(manifest["prompts"]["judge"], selftest.JUDGED, tokens)
+    ids = selftest.encode_shared(manifest["prompts"]["judge"], selftest.SPOKEN, "code", tokens)
     expected = made(torch.tensor([ids])).logits[0].detach().softmax(0)[1]
     assert case["judge"]["p_correct"] == pytest.approx(float(expected), abs=1e-5)
 

@@ -133,6 +133,8 @@ class Fields:
     def texts(self, name: str, count: str, values: list[str]) -> None:
         array = self._keep(ffi.new("gavel_text[]", len(values)))
         for slot, value in zip(array, values, strict=True):
+            if any("\ud800" <= character <= "\udfff" for character in value):
+                raise InvalidArgument(f"{name} holds {value!r}, which is no text: half of a surrogate pair")
             data = self._keep(ffi.from_buffer(encode(value)))
             slot.data, slot.size = data, len(data)
         setattr(self.struct, name, array)

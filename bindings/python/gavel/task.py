@@ -130,6 +130,8 @@ def candidate_list(candidates: Iterable[Candidate | str]) -> Any:
     made = handle(new, lib().gavel_candidates_destroy)
     for each in candidates:
         candidate = Candidate(each) if isinstance(each, str) else each
+        if not isinstance(candidate, Candidate):
+            raise InvalidArgument(f"expected a candidate or its text, got {type(each).__name__}")
         fields = Fields(initialised("gavel_candidate"))
         fields.text("text", candidate.text)
         fields.text("raw", candidate.raw)

@@ -107,7 +107,7 @@ def export(
         (folder / checkpoint.tokenizer.name).write_bytes(checkpoint.tokenizer.data)
         write_all(folder / WEIGHTS, checkpoint, config, precision, tell)
         tell("self-test", 0.7)
-        cases = self_test(Reference(checkpoint), tokens, prompts, head, judging, precision)
+        cases = self_test(Reference(checkpoint, precision), tokens, prompts, head, judging, precision)
         tell("hash", 0.95)
         manifest = {
             "format": 1,

@@ -142,6 +142,12 @@ def encode(segments: Segments, values: Mapping[str, str], tokens: Text) -> list[
     return ids + tokens.encode(run)
 
 
+def encode_shared(segments: Segments, values: Mapping[str, str], slot: str, tokens: Text) -> list[int]:
+    """The same, but cut before the slot, as where what comes before it is read once for many values of the slot."""
+    cut = next(i for i, segment in enumerate(segments) if segment.get("slot") == slot)
+    return encode(segments[:cut], values, tokens) + encode(segments[cut:], values, tokens)
+
+
 def completion(tokens: Text, special: Special) -> Segments:
     """A code prefix to continue; BOS first where the model's tokenizer puts it there."""
     start: Segments = []

@@ -22,6 +22,12 @@ def quantize(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return tiles.permute(0, 2, 1, 3).contiguous(), scale
 
 
+def round_rows(x: torch.Tensor) -> torch.Tensor:
+    """Activations as the int8 products see them: each row rounded to 127 steps of its largest value."""
+    step = x.abs().amax(dim=-1, keepdim=True) / 127
+    return (x / torch.where(step > 0, step, torch.ones_like(step))).round() * step
+
+
 def dequantize(tiles: torch.Tensor, scale: torch.Tensor, columns: int) -> torch.Tensor:
     """The float32 matrix ``[N, columns]`` that the tiles stand for."""
     values = tiles.permute(0, 2, 1, 3).reshape(tiles.shape[0] * ROWS, tiles.shape[1] * COLUMNS)
