@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_BUNDLE = ROOT / "build/models/qwen2.5-coder-0.5b-instruct-int8.gavel"
-DEFAULT_TASK = "gavel_java/6"
+DEFAULT_TASK = "gavel_java/3"
 KINDS = ("probe", "classifier", "verbalizer")
 LANGUAGES = {".java": "java", ".py": "python", ".cpp": "cpp", ".cc": "cpp", ".hpp": "cpp"}
 EXAMPLES = """examples:

@@ -88,7 +88,8 @@ Ranking Ranker::rank(const Task& task, std::vector<Candidate> candidates, const 
 
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     Ranked ranked;
-    ranked.verdicts = blank(candidates[i])
+    // A candidate of nothing but comments may have a blank one as its representative.
+    ranked.verdicts = blank(candidates[i]) || blank(candidates[first[i]])
                           ? std::vector<Verdict>(members_.size(), Verdict{0.0, std::nullopt, Decision::wrong})
                           : verdicts[place[first[i]]];
     ranked.score = members_.empty() ? std::exp(std::min(likelihood(candidates[i]), 0.0))

@@ -37,7 +37,9 @@ int main(int argc, char** argv) {
   if (gavel_ranking_get_candidate(&best, ranking, 0) != GAVEL_OK) goto failed;
   info.size = sizeof info;
   if (gavel_ranking_get_info(&info, ranking) != GAVEL_OK) goto failed;
-  printf("%s%s\n%s\n", prompt, best.text.data, info.reason.data);
+  printf("%s", prompt);
+  fwrite(best.text.data, 1, best.text.size, stdout);
+  printf("\n%s\n", info.reason.data);
   status = 0;
 
 failed:

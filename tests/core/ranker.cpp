@@ -103,6 +103,21 @@ TEST_CASE("the same programs are judged once and count as many", "[core]") {
   CHECK_THAT(one.reason, Catch::Contains("All 2 candidates are the same program"));
 }
 
+TEST_CASE("a blank candidate is wrong and shown to no judge", "[core]") {
+  const FakeJudge judge{"a", {{"x();", 0.3}}};
+  Ranker team;
+  team.add(judge);
+  // The comment alone has the same normal form as the blank one, which stands first.
+  const Ranking ranking = team.rank(task, {candidate(" \n"), candidate("x();"), candidate("// nothing")});
+  REQUIRE(*judge.asked == std::vector<std::string>{"x();"});
+  REQUIRE(order(ranking) == std::vector<int>{1, 0, 2});
+  REQUIRE(ranking.ranked[1].verdicts.at(0).decision == Decision::wrong);
+  REQUIRE(ranking.ranked[2].score == 0.0);
+  const Ranking blank = team.rank(task, {candidate(""), candidate("\t")});
+  REQUIRE(blank.ranked.size() == 2);
+  REQUIRE(judge.asked->size() == 1);
+}
+
 TEST_CASE("the reason names what decided", "[core]") {
   Ranker team;
   team.add(FakeJudge{"a", {{"x", 0.5}, {"y", 0.5}, {"z", 0.5}}, {std::make_shared<std::vector<std::string>>()}, false});

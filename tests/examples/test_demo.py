@@ -40,7 +40,7 @@ def test_table() -> None:
     assert result.returncode == 0, result.stderr
     assert "3 candidates by smollm2-135m-instruct-int8" in result.stdout
     assert "UNTRAINED" in result.stdout, "whatever shows an untrained judge's verdicts says so"
-    for word in ("P(correct)", "log-prob.", "finish", "tests", "first line", "The best, no. ", "class Stopwatch"):
+    for word in ("P(correct)", "log-prob.", "finish", "tests", "first line", "The best, no. ", "class Shelves"):
         assert word in result.stdout, word
     assert "Times: open " in result.stdout and "prefill" in result.stdout
 

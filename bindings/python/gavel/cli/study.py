@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -55,7 +54,7 @@ def label(
             progress=lambda done, total: progress(f"{done} of {total} tasks", done / total),
         )
     if as_json:
-        print(json.dumps(asdict(summary) | {"output": str(output)}))
+        print(json.dumps(vars(summary) | {"output": str(output)}))
         return
     found = {name: str(count) for name, count in summary.feedback.most_common()}
     lines = {"tasks": f"{summary.tasks}, {summary.resumed} of them before", "rows": str(output)}
