@@ -21,7 +21,9 @@ constexpr std::array<std::pair<std::string_view, Aggregation>, 5> known{{
     {"maximum", Aggregation::maximum},
 }};
 
-[[noreturn]] void refuse(const std::string& what) { throw Error(ErrorCode::invalid_argument, what); }
+[[noreturn]] void refuse(const std::string& what) {
+  throw Error(ErrorCode::invalid_argument, what);
+}
 
 /// Weights that sum to 1.
 std::vector<double> shares(const std::vector<double>& weights, std::size_t judges) {

@@ -13,9 +13,10 @@ namespace gavel {
 
 /// Finds where the completion of a program's beginning is complete, while it is written.
 ///
-/// Java and C++: behind the brace that closes all that prompt and text opened (in C++ behind the semicolon that a type's
-/// brace needs); before a brace that closes nothing. Python: before the first line of code that is not indented deeper
-/// than the function the prompt ended in (the outermost one; a class where there is no function). `any` never ends.
+/// Java and C++: behind the brace that closes all that prompt and text opened (in C++ behind the semicolon that a
+/// type's brace needs); before a brace that closes nothing. Python: before the first line of code that is not indented
+/// deeper than the function the prompt ended in (the outermost one; a class where there is no function). `any` never
+/// ends.
 class CompletionScanner {
  public:
   CompletionScanner(std::string_view prompt, Language language);
@@ -62,8 +63,8 @@ class CompletionScanner {
 [[nodiscard]] std::optional<std::size_t> completion_end(std::string_view prompt, std::string_view text,
                                                         Language language);
 
-/// The code in a chat answer: the first fenced block marked as the language, else the first unmarked one, else the first;
-/// a block that is not closed goes to the end. Without a fence the whole answer, trimmed.
+/// The code in a chat answer: the first fenced block marked as the language, else the first unmarked one, else the
+/// first; a block that is not closed goes to the end. Without a fence the whole answer, trimmed.
 [[nodiscard]] std::string extract_code(std::string_view answer, Language language);
 
 /// Looks for stop strings in a text that comes in pieces, also across them. Throws invalid_argument for an empty one.

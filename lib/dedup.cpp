@@ -5,7 +5,6 @@
 #include <map>
 #include <unordered_map>
 #include <utility>
-#include <utility>
 
 #include "code_lexer.hpp"
 
@@ -27,7 +26,9 @@ std::size_t operator_length(std::string_view text) {
   return 1;
 }
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\v'; }
+bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\v';
+}
 
 /// Puts tokens together with a space only where they would read as others without it.
 class Joiner {
@@ -168,7 +169,8 @@ class Normaliser {
   int brackets_ = 0;         // Python: within them a line's end is white space
 };
 
-/// Of an unknown language only this much is safe to say: white space at the ends of lines and empty lines do not matter.
+/// Of an unknown language only this much is safe to say: white space at the ends of lines and empty lines do not
+/// matter.
 std::string without_line_ends(std::string_view code) {
   std::string text;
   while (!code.empty()) {

@@ -20,7 +20,9 @@ Json number(float value) {
   return shortest;
 }
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+Json number(double value) {
+  return std::isfinite(value) ? Json(value) : Json(nullptr);
+}
 
 template <class T>
 Json number(const std::optional<T>& value) {
@@ -77,9 +79,8 @@ Json record(const Candidate& candidate) {
 }
 
 Json record(const Verdict& verdict) {
-  return {{"p_correct", number(verdict.p_correct)},
-          {"logit", number(verdict.logit)},
-          {"decision", text(verdict.decision)}};
+  return {
+      {"p_correct", number(verdict.p_correct)}, {"logit", number(verdict.logit)}, {"decision", text(verdict.decision)}};
 }
 
 Json record(const Ranked& ranked) {
@@ -124,12 +125,9 @@ Json record(const GenerateOptions& options) {
 }
 
 Json record(const GenerateStats& stats) {
-  return {{"prefill_seconds", number(stats.prefill_seconds)},
-          {"decode_seconds", number(stats.decode_seconds)},
-          {"sample_seconds", number(stats.sample_seconds)},
-          {"prompt_tokens", stats.prompt_tokens},
-          {"sampled_tokens", stats.sampled_tokens},
-          {"steps", stats.steps}};
+  return {{"prefill_seconds", number(stats.prefill_seconds)}, {"decode_seconds", number(stats.decode_seconds)},
+          {"sample_seconds", number(stats.sample_seconds)},   {"prompt_tokens", stats.prompt_tokens},
+          {"sampled_tokens", stats.sampled_tokens},           {"steps", stats.steps}};
 }
 
 }  // namespace

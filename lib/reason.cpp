@@ -26,8 +26,8 @@ std::string likelihood(const Candidate& candidate) {
 
 /// How the best came before others with the same score.
 std::string tie(const Ranked& best, const Ranked& next, std::size_t others) {
-  const std::string shared = fmt::format("which {} other distinct {} as well; ", others,
-                                         others == 1 ? "candidate has" : "candidates have");
+  const std::string shared =
+      fmt::format("which {} other distinct {} as well; ", others, others == 1 ? "candidate has" : "candidates have");
   if (best.candidate.mean_logprob() != next.candidate.mean_logprob())
     return shared + fmt::format("its mean log-probability of {} decided", likelihood(best.candidate));
   return shared + "it came first";
@@ -48,9 +48,10 @@ std::string reason(const Ranking& ranking) {
   std::string text;
   if (ranking.judges.empty()) {
     text = best.candidate.mean_logprob()
-               ? fmt::format("Candidate {} has the highest mean log-probability, {}, ahead of candidate {} with {}; no "
-                             "judge was asked",
-                             index, likelihood(best.candidate), next.candidate.index, likelihood(next.candidate))
+               ? fmt::format(
+                     "Candidate {} has the highest mean log-probability, {}, ahead of candidate {} with {}; no "
+                     "judge was asked",
+                     index, likelihood(best.candidate), next.candidate.index, likelihood(next.candidate))
                : fmt::format("Candidate {} came first; no judge was asked and no log-probabilities are known", index);
   } else {
     text = fmt::format("Candidate {} has the highest score, {:.3f} ({} of {} {}), ", index, best.score,

@@ -65,7 +65,8 @@ Sampler::Sampler(const SamplingOptions& options) : options_(options) {
   validate(options);
   // Held within normal numbers: times infinity or a flushed denormal, a difference of 0 or -inf would become NaN.
   if (options.temperature > 0)
-    scale_ = std::clamp(1.0F / options.temperature, std::numeric_limits<float>::min(), std::numeric_limits<float>::max());
+    scale_ =
+        std::clamp(1.0F / options.temperature, std::numeric_limits<float>::min(), std::numeric_limits<float>::max());
 }
 
 Draw Sampler::draw(std::span<const float> logits, std::span<const std::int32_t> seen,
@@ -221,7 +222,8 @@ void Sampler::collect_top_k(std::span<const float> row, float max, std::size_t k
   collect(row, -infinity);
 }
 
-/// Widens the range below the maximum until it holds the mass. What lies further than 88 tempered logits weighs nothing.
+/// Widens the range below the maximum until it holds the mass. What lies further than 88 tempered logits weighs
+/// nothing.
 void Sampler::collect_top_p(std::span<const float> row, float max, double mass) {
   for (float range = 4; range < 200; range *= 2) {
     collect(row, max - range / scale_);

@@ -26,7 +26,12 @@ set(GAVEL_TORCH_RPATH ${GAVEL_TORCH_ROOT}/lib)
 add_library(gavel_torch INTERFACE)
 target_include_directories(gavel_torch SYSTEM INTERFACE ${GAVEL_TORCH_ROOT}/include
                                                         ${GAVEL_TORCH_ROOT}/include/torch/csrc/api/include)
+# at::parallel_for is a template over OpenMP pragmas: without the flag it would quietly run in one thread. The runtime is
+# the wheel's own, so that a process holds one.
+target_compile_options(gavel_torch INTERFACE -fopenmp)
+find_library(GAVEL_OPENMP NAMES libgomp.so.1 gomp PATHS ${GAVEL_TORCH_ROOT}/lib NO_DEFAULT_PATH REQUIRED)
 target_link_options(gavel_torch INTERFACE -Wl,--no-as-needed)
+target_link_libraries(gavel_torch INTERFACE ${GAVEL_OPENMP})
 target_link_libraries(gavel_torch INTERFACE ${GAVEL_TORCH_ROOT}/lib/libtorch_cpu.so ${GAVEL_TORCH_ROOT}/lib/libc10.so)
 if(EXISTS ${GAVEL_TORCH_ROOT}/lib/libtorch_cuda.so)
   # Nothing names these two, but their kernels register as they load.

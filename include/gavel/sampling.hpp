@@ -33,11 +33,12 @@ struct Draw {
   float logprob = 0.0F;
 };
 
-/// Draws one token from one row of logits: the first kept token, in order of ids, at which the summed probability passes
-/// the uniform draw. Where logits are equal, lower ids are the more likely ones. `seen` are the distinct tokens of prompt
-/// and candidate (repetition penalty), `present` those of the candidate (presence penalty); both may be empty, and ids
-/// outside the row are passed over. A logit that is NaN or infinite is never drawn. Selects, never sorts the vocabulary.
-/// Throws invalid_argument where the logits hold no finite value. Not thread-safe; its buffers are reused between calls.
+/// Draws one token from one row of logits: the first kept token, in order of ids, at which the summed probability
+/// passes the uniform draw. Where logits are equal, lower ids are the more likely ones. `seen` are the distinct tokens
+/// of prompt and candidate (repetition penalty), `present` those of the candidate (presence penalty); both may be
+/// empty, and ids outside the row are passed over. A logit that is NaN or infinite is never drawn. Selects, never sorts
+/// the vocabulary. Throws invalid_argument where the logits hold no finite value. Not thread-safe; its buffers are
+/// reused between calls.
 class Sampler {
  public:
   explicit Sampler(const SamplingOptions& options);
@@ -63,7 +64,7 @@ class Sampler {
   std::vector<float> masses_;            // per block of the kept tokens
   std::vector<float> logits_, weights_;  // of the kept tokens, in order of ids
   std::vector<std::int32_t> tokens_;
-  std::vector<std::uint32_t> order_;     // the few kept tokens that are put in order
+  std::vector<std::uint32_t> order_;  // the few kept tokens that are put in order
 };
 
 }  // namespace gavel

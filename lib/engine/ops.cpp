@@ -21,6 +21,16 @@ void over_rows(int64_t rows, const Work& work) {
     at::parallel_for(0, rows, small_rows / 2, work);
 }
 
+/// Runs `work(unit, thread)` for units [0, count), which the threads take one by one.
+template <class Work>
+void over_units(int64_t count, const Work& work) {
+  std::atomic<int64_t> next{0};
+  at::parallel_for(0, std::min<int64_t>(at::get_num_threads(), count), 1, [&](int64_t first, int64_t last) {
+    for (int64_t thread = first; thread < last; ++thread)
+      for (int64_t unit = next++; unit < count; unit = next++) work(unit, thread);
+  });
+}
+
 Tensor contiguous_float(const Tensor& x) {
   return x.to(at::kFloat).contiguous();
 }
@@ -186,15 +196,11 @@ Tensor attend(const Tensor& qkv, const Tensor& cos, const Tensor& sin, const Ten
   const int64_t parts = std::max((tokens + most - 1) / most, std::min(tokens, threads));
   const int64_t tile = (tokens + parts - 1) / parts, tiles = (tokens + tile - 1) / tile;
   const Tensor scratch = at::empty({threads, a.scratch(tile)}, at::kFloat);
-  std::atomic<int64_t> next{0};
-  // Later tokens see more keys: the units are taken one by one, the longest first.
-  at::parallel_for(0, threads, 1, [&](int64_t first, int64_t last) {
-    for (int64_t thread = first; thread < last; ++thread)
-      for (int64_t unit = next++; unit < tiles * kv_heads; unit = next++) {
-        const int64_t t = (tiles - 1 - unit / kv_heads) * tile;
-        kernels::kernels().attend(a, unit % kv_heads, t, std::min(t + tile, tokens),
-                                  scratch.data_ptr<float>() + thread * scratch.size(1));
-      }
+  float* free = scratch.data_ptr<float>();
+  // Later tokens see more keys, so the longest units come first.
+  over_units(tiles * kv_heads, [&](int64_t unit, int64_t thread) {
+    const int64_t t = (tiles - 1 - unit / kv_heads) * tile;
+    kernels::kernels().attend(a, unit % kv_heads, t, std::min(t + tile, tokens), free + thread * scratch.size(1));
   });
   return out;
 }

@@ -10,7 +10,9 @@ using namespace gavel;
 
 namespace {
 
-Verdict verdict(double p, Decision decision = Decision::abstain) { return {p, std::nullopt, decision}; }
+Verdict verdict(double p, Decision decision = Decision::abstain) {
+  return {p, std::nullopt, decision};
+}
 
 }  // namespace
 
@@ -35,7 +37,8 @@ TEST_CASE("certain judges and huge weights leave the score in [0, 1]", "[core]")
   CHECK(aggregate(Aggregation::mean_logit, {verdict(1)}) <= 1);
   CHECK(aggregate(Aggregation::mean_probability, {verdict(1), verdict(0)}, {most, most}) == Approx(0.5));
   for (int judges = 1; judges < 50; ++judges)
-    CHECK(aggregate(Aggregation::mean_probability, std::vector<Verdict>(static_cast<std::size_t>(judges), verdict(1))) <= 1);
+    CHECK(aggregate(Aggregation::mean_probability,
+                    std::vector<Verdict>(static_cast<std::size_t>(judges), verdict(1))) <= 1);
 }
 
 TEST_CASE("verdicts and weights that mean nothing are refused", "[core]") {
@@ -63,5 +66,5 @@ TEST_CASE("aggregations have names", "[core]") {
   for (const auto how : {Aggregation::mean_probability, Aggregation::mean_logit, Aggregation::vote,
                          Aggregation::minimum, Aggregation::maximum})
     CHECK(parse_aggregation(name(how)) == how);
-  CHECK_THROWS_WITH(parse_aggregation("median"), Catch::Contains("median") && Catch::Contains("mean_logit"));
+  CHECK_THROWS_WITH(parse_aggregation("median"), ContainsSubstring("median") && ContainsSubstring("mean_logit"));
 }

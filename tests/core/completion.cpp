@@ -9,7 +9,8 @@ using namespace gavel;
 
 namespace {
 
-/// The part of `text` that completes `prompt`; "(open)" where it is not complete. Checked with every way to cut it in two.
+/// The part of `text` that completes `prompt`; "(open)" where it is not complete. Checked with every way to cut it in
+/// two.
 std::string completed(std::string_view prompt, std::string_view text, Language language) {
   const auto end = completion_end(prompt, text, language);
   for (std::size_t cut = 0; cut <= text.size(); ++cut) {
@@ -59,11 +60,13 @@ TEST_CASE("a C++ completion ends with its function or type", "[core]") {
 }
 
 TEST_CASE("a Python completion ends before the next line of the function's indentation", "[core]") {
-  const std::string prompt = "import x\n\ndef help(a):\n    return a\n\n\ndef f(a):\n    \"\"\"Doc:\ndef no\n    \"\"\"\n";
+  const std::string prompt =
+      "import x\n\ndef help(a):\n    return a\n\n\ndef f(a):\n    \"\"\"Doc:\ndef no\n    \"\"\"\n";
   const auto end = [&](std::string_view text) { return completed(prompt, text, Language::python); };
   CHECK(end("    return a\n\nprint(f(1))") == "    return a\n\n");
   CHECK(end("    return a\n") == "(open)");
-  CHECK(end("    return a\n\n# comment\n  # another\n    \ndef g():") == "    return a\n\n# comment\n  # another\n    \n");
+  CHECK(end("    return a\n\n# comment\n  # another\n    \ndef g():") ==
+        "    return a\n\n# comment\n  # another\n    \n");
   CHECK(end("    s = '''\nx\n'''\n    t = (1,\n2)\n    u = 1 + \\\n2\n    return s\nx") ==
         "    s = '''\nx\n'''\n    t = (1,\n2)\n    u = 1 + \\\n2\n    return s\n");
   CHECK(end("    s = '#'\n    d = {  # {\n}\n    return s\n@x") == "    s = '#'\n    d = {  # {\n}\n    return s\n");
@@ -71,8 +74,8 @@ TEST_CASE("a Python completion ends before the next line of the function's inden
   CHECK(end("\"\"\"string\"\"\"").empty());
   CHECK(end("return a").empty());
 
-  CHECK(completed("class A:\n    def f(self):\n        '''d'''\n", "        return 1\n\n    def g(self):\n", Language::python) ==
-        "        return 1\n\n");
+  CHECK(completed("class A:\n    def f(self):\n        '''d'''\n", "        return 1\n\n    def g(self):\n",
+                  Language::python) == "        return 1\n\n");
   CHECK(completed("class A:\n    '''d'''\n", "    x = 1\n    def f(self): pass\ny", Language::python) ==
         "    x = 1\n    def f(self): pass\n");
   CHECK(completed("def f(x):\n    ", "return x\nz", Language::python) == "return x\n");

@@ -97,10 +97,10 @@ TEST_CASE("the same programs are judged once and count as many", "[core]") {
     CHECK(ranked.score == 0.8);
   }
   CHECK(ranking.ranked[3].multiplicity == 1);
-  CHECK_THAT(ranking.reason, Catch::Contains("3 candidates are this program"));
+  CHECK_THAT(ranking.reason, ContainsSubstring("3 candidates are this program"));
 
   const Ranking one = team.rank(task, {candidate("return 1;"), candidate("return 1 ;")});
-  CHECK_THAT(one.reason, Catch::Contains("All 2 candidates are the same program"));
+  CHECK_THAT(one.reason, ContainsSubstring("All 2 candidates are the same program"));
 }
 
 TEST_CASE("a blank candidate is wrong and shown to no judge", "[core]") {
@@ -121,12 +121,13 @@ TEST_CASE("a blank candidate is wrong and shown to no judge", "[core]") {
 TEST_CASE("the reason names what decided", "[core]") {
   Ranker team;
   team.add(FakeJudge{"a", {{"x", 0.5}, {"y", 0.5}, {"z", 0.5}}, {std::make_shared<std::vector<std::string>>()}, false});
-  CHECK(team.rank(task, {candidate("x", {-2}), candidate("y", {-1}), candidate("z", {-3})}).reason ==
-        "Candidate 1 has the highest score, 0.500 (mean_probability of 1 judge), which 2 other distinct candidates have "
-        "as well; its mean log-probability of -1.000 decided (untrained judge: \"a\").");
+  CHECK(
+      team.rank(task, {candidate("x", {-2}), candidate("y", {-1}), candidate("z", {-3})}).reason ==
+      "Candidate 1 has the highest score, 0.500 (mean_probability of 1 judge), which 2 other distinct candidates have "
+      "as well; its mean log-probability of -1.000 decided (untrained judge: \"a\").");
   CHECK_THAT(team.rank(task, {candidate("x"), candidate("y")}).reason,
-             Catch::Contains("1 other distinct candidate has as well; it came first"));
-  CHECK_THAT(team.rank(task, {candidate("x")}).reason, Catch::Contains("Candidate 0 is the only one"));
+             ContainsSubstring("1 other distinct candidate has as well; it came first"));
+  CHECK_THAT(team.rank(task, {candidate("x")}).reason, ContainsSubstring("Candidate 0 is the only one"));
 }
 
 TEST_CASE("a team's judges are aggregated as asked", "[core]") {
@@ -138,19 +139,22 @@ TEST_CASE("a team's judges are aggregated as asked", "[core]") {
   CHECK(team.rank(task, candidates, {Aggregation::vote, {}}).best().score == 1);
   CHECK(team.rank(task, candidates, {Aggregation::mean_probability, {3, 1}}).best().candidate.index == 1);
   CHECK(team.rank(task, candidates).best().verdicts.size() == 2);
-  CHECK(code_of([&] { static_cast<void>(team.rank(task, candidates, {Aggregation::vote, {1}})); }) ==
-        ErrorCode::invalid_argument);
+  CHECK(code_of([&] {
+          static_cast<void>(team.rank(task, candidates, {Aggregation::vote, {1}}));
+        }) == ErrorCode::invalid_argument);
 }
 
 TEST_CASE("without judges the likelihood decides", "[core]") {
   Ranker team;
-  const Ranking ranking = team.rank(task, {candidate("x", {-2}), candidate("y", {-1}), candidate("z"), candidate("w", {NAN})});
+  const Ranking ranking =
+      team.rank(task, {candidate("x", {-2}), candidate("y", {-1}), candidate("z"), candidate("w", {NAN})});
   CHECK(order(ranking) == std::vector<int>{1, 0, 2, 3});
   CHECK(ranking.best().score == Approx(std::exp(-1.0)));
-  CHECK_THAT(ranking.reason, Catch::Contains("no judge was asked"));
-  CHECK_THAT(team.rank(task, {candidate("x"), candidate("y")}).reason, Catch::Contains("came first"));
-  CHECK(code_of([&] { static_cast<void>(team.rank(task, {candidate("x")}, {Aggregation::vote, {1}})); }) ==
-        ErrorCode::invalid_argument);
+  CHECK_THAT(ranking.reason, ContainsSubstring("no judge was asked"));
+  CHECK_THAT(team.rank(task, {candidate("x"), candidate("y")}).reason, ContainsSubstring("came first"));
+  CHECK(code_of([&] {
+          static_cast<void>(team.rank(task, {candidate("x")}, {Aggregation::vote, {1}}));
+        }) == ErrorCode::invalid_argument);
 }
 
 TEST_CASE("indices are kept where they tell candidates apart", "[core]") {
@@ -172,7 +176,7 @@ TEST_CASE("a judge that fails is named and leaves the team usable", "[core]") {
         std::vector<Verdict>{{}, {1.5, {}, {}}}}) {
     Ranker team;
     team.add(BrokenJudge{verdicts});
-    CHECK_THROWS_WITH(team.rank(task, candidates), Catch::Contains("judge \"broken\""));
+    CHECK_THROWS_WITH(team.rank(task, candidates), ContainsSubstring("judge \"broken\""));
     CHECK_THROWS_AS(team.rank(task, candidates), Error);
   }
   CHECK(code_of([] { static_cast<void>(Ranker().rank(task, {})); }) == ErrorCode::invalid_argument);
@@ -183,8 +187,9 @@ TEST_CASE("ranking can be cancelled", "[core]") {
   team.add(FakeJudge{"a", {{"x", 0.5}}});
   std::stop_source source;
   source.request_stop();
-  CHECK(code_of([&] { static_cast<void>(team.rank(task, {candidate("x")}, {}, {source.get_token(), {}})); }) ==
-        ErrorCode::cancelled);
+  CHECK(code_of([&] {
+          static_cast<void>(team.rank(task, {candidate("x")}, {}, {source.get_token(), {}}));
+        }) == ErrorCode::cancelled);
   const Cancel late{{}, std::chrono::steady_clock::now() - std::chrono::seconds(1)};
   CHECK(code_of([&] { static_cast<void>(team.rank(task, {candidate("x")}, {}, late)); }) == ErrorCode::cancelled);
   CHECK(team.rank(task, {candidate("x")}).ranked.size() == 1);

@@ -24,14 +24,19 @@ from gavel.toolkit.export import JudgeWording, export
 from gavel.toolkit.quantize import dequantize, quantize
 from gavel.toolkit.sources import open_source
 
-HAVE_LIBRARY = os.path.exists(library_path())
+
+@pytest.fixture
+def scripted() -> None:
+    """For the tests that are about the program itself."""
+    if not os.path.exists(library_path()):
+        pytest.skip("libgavel.so, whose operators the program names, is not built: cmake --build build")
 
 
 @pytest.fixture(autouse=True)
-def program_without_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Scripting needs the library's operators; where it is not built, all but the program is tested."""
-    if not HAVE_LIBRARY:
-        monkeypatch.setattr(export_module, "program_bytes", lambda config, precision: b"no library")
+def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others do without scripting, which takes longer than all the rest."""
+    if "scripted" not in request.fixturenames:
+        monkeypatch.setattr(export_module, "program_bytes", lambda config, precision: b"program")
 
 
 @pytest.fixture
@@ -129,7 +134,7 @@ def test_weights_are_aligned_and_without_gaps(tmp_path: Path) -> None:
         assert set(file.keys()) == set(header)
 
 
-@pytest.mark.skipif(not HAVE_LIBRARY, reason="libgavel.so is not built: build it with cmake --build build")
+@pytest.mark.usefixtures("scripted")
 @pytest.mark.parametrize("variant", ["llama", "llama-untied", "qwen2"])
 def test_program_asks_for_the_bundles_tensors(variant: str, tmp_path: Path) -> None:
     tiny.save(tiny.model(variant), tmp_path / "tiny")

@@ -76,10 +76,10 @@ def test_the_known_layer_is_chosen_and_the_figures_are_those_of_its_predictions(
 def test_noise_gives_a_figure_near_chance() -> None:
     """A choice made outside the folds would show here as a figure above chance."""
     found = []
-    for seed in range(6):
+    for seed in range(4):
         rows, tapped = synthetic(signal=0.0, seed=seed)
         found.append(fit_probe.fit_on_taps(rows, tapped, folds=5, seed=0, base="base").probe["figures"]["auroc"])
-    assert np.mean(found) == pytest.approx(0.5, abs=0.03)
+    assert np.mean(found) == pytest.approx(0.5, abs=0.04)
 
 
 def test_a_task_never_stands_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,9 @@ def states_of(row: datasets.Row, positions: list[int], layers: list[int]) -> Any
 
 def test_states_are_read_once_and_spoilt_files_again(tmp_path: Path) -> None:
     rows, _ = synthetic()
-    rows[1]["candidates"][3].update(tokens=[], code="")
+    rows[1]["candidates"][3].update(code="")  # its tokens do not count: no row says whose they are
+    rows[2]["candidates"][3].update(code="")
+    rows[2]["run"] = {"digests": {"tokenizer": "5e1f"}}
     calls: list[str] = []
 
     def tap(row: datasets.Row, positions: list[int], layers: list[int]) -> Any:

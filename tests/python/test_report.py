@@ -72,8 +72,8 @@ def test_figures_by_hand(judged: Path) -> None:
     assert by_name(group) == {
         "random": 3 / 8,
         "random, of those that compile": (0.5 + 0.5 + 1 + 0) / 4,
-        "asked verbalizer (zero-shot)": 2 / 4,
-        "asked verbalizer (zero-shot), of those that compile": 3 / 4,
+        "asked:verbalizer (zero-shot)": 2 / 4,
+        "asked:verbalizer (zero-shot), of those that compile": 3 / 4,
         "mean log-likelihood": 2 / 4,
         "mean log-likelihood, of those that compile": 3 / 4,
         "probe (out-of-fold)": 2 / 4,
@@ -86,7 +86,7 @@ def test_figures_by_hand(judged: Path) -> None:
     assert probe["over_random"]["value"] == pytest.approx(1 / 8)
     # Seven candidates have a score; pairs of right and wrong: 0.2, 0.8, 0.3 against 0.9, 0.1, 0.1, 0.1.
     assert probe["auroc"]["value"] == pytest.approx(9 / 12)
-    assert set(group["probe_over"]) == {"asked verbalizer (zero-shot)", "mean log-likelihood"}
+    assert set(group["probe_over"]) == {"asked:verbalizer (zero-shot)", "mean log-likelihood"}
     assert group["probe_over"]["mean log-likelihood"]["value"] == 0
 
 
@@ -97,7 +97,7 @@ def test_without_a_probe_and_with_one_data_set(tmp_path: Path) -> None:
     assert list(result["groups"]) == ["all"]
     assert list(by_name(result["groups"]["all"])) == [
         "random",
-        "asked verbalizer (zero-shot)",
+        "asked:verbalizer (zero-shot)",
         "mean log-likelihood",
         "oracle",
     ]
@@ -124,7 +124,7 @@ def test_unlabelled_rows_are_refused(tmp_path: Path) -> None:
 def test_trained_verdicts_carry_their_warning(judged: Path) -> None:
     judged.write_text(judged.read_text().replace('"trained": false', '"trained": true'))
     names = by_name(report.report(judged, draws=20)["groups"]["all"])
-    assert "asked verbalizer (trained, may have seen these tasks)" in names
+    assert "asked:verbalizer (trained, may have seen these tasks)" in names
 
 
 def test_table_picture_and_file(judged: Path, tmp_path: Path) -> None:

@@ -42,10 +42,20 @@ inline void quantize_rows(const float* x, std::int64_t rows, std::int64_t inputs
 
 /// The one epilogue: 16 exact sums of a row become floats.
 inline void finish(const Int8Matrix& w, const std::int32_t* sums, float row_scale, std::int64_t block, float* out) {
-  const std::int64_t n = block * 16, count = w.outputs - n < 16 ? w.outputs - n : 16;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const float value = static_cast<float>(sums[i]) * (row_scale * w.scale[n + i]);
-    out[n + i] = w.bias == nullptr ? value : value + w.bias[n + i];
+  const std::int64_t n = block * 16;
+  if (n + 16 > w.outputs) {
+    for (std::int64_t i = 0; n + i < w.outputs; ++i) {
+      const float value = static_cast<float>(sums[i]) * (row_scale * w.scale[n + i]);
+      out[n + i] = w.bias == nullptr ? value : value + w.bias[n + i];
+    }
+    return;
+  }
+  for (int i = 0; i < 16; i += lanes) {
+    Integers whole;
+    std::memcpy(&whole, sums + i, sizeof whole);
+    Vector value = __builtin_convertvector(whole, Vector) * (row_scale * load(w.scale + n + i));
+    if (w.bias != nullptr) value += load(w.bias + n + i);
+    store(out + n + i, value);
   }
 }
 

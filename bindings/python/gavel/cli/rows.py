@@ -54,7 +54,6 @@ def candidates_of(row: Row) -> list[gavel.Candidate]:
     given = row.get("candidates")
     if not isinstance(given, list) or not given:
         raise CommandError(f"task {task}: no candidates; write them first with gavel generate")
-    tokenizer = ((row.get("run") or {}).get("digests") or {}).get("tokenizer") or ""
     found = []
     for index, each in enumerate(given):
         if not isinstance(each, dict) or not isinstance(each.get("code"), str):
@@ -67,7 +66,7 @@ def candidates_of(row: Row) -> list[gavel.Candidate]:
                 text=each["code"],
                 raw=each.get("raw") or "",
                 tokens=tokens,
-                tokenizer=tokenizer if tokens else "",
+                tokenizer=datasets.tokenizer(row) if tokens else "",
                 logprobs=[] if mean is None else [mean] * max(1, len(tokens)),
                 finish=each.get("finish") or "given",
                 index=index,

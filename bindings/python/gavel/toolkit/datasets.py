@@ -82,6 +82,12 @@ def language(row: Row) -> str:
     return str(row.get("language") or "any").lower()
 
 
+def tokenizer(row: Row) -> str:
+    """SHA-256 of the tokenizer that the candidates' tokens belong to; empty where the row's record does not say."""
+    digests = (row.get("run") or {}).get("digests") or {}
+    return str(digests.get("tokenizer") or "")
+
+
 def dataset(row: Row) -> str:
     """The data set a task belongs to: ``dataset`` where given, else what stands before the slash of its task_id."""
     if row.get("dataset"):

@@ -158,7 +158,7 @@ class _Model:
             datasets.task_id(row),
         )
         candidates = [
-            gavel.Candidate(candidate["code"], tokens=candidate.get("tokens") or [])
+            gavel.Candidate(candidate["code"], tokens=candidate.get("tokens") or [], tokenizer=datasets.tokenizer(row))
             for candidate in (row["candidates"][at] for at in positions)
         ]
         return gavel.tap(self._model, task, candidates, layers)

@@ -107,7 +107,8 @@ def _verdicts(candidates: Sequence[dict[str, Any]]) -> dict[str, list[float | No
     for position, candidate in enumerate(candidates):
         for verdict in candidate.get("verdicts") or []:
             how = "trained, may have seen these tasks" if verdict.get("trained") else "zero-shot"
-            who = f"{verdict['judge']} {verdict.get('kind', '')}".strip()
+            kind = verdict.get("kind") or ""
+            who = verdict["judge"] if verdict["judge"].endswith(kind) else f"{verdict['judge']}:{kind}"
             values = named.setdefault(f"{who} ({how})", [None] * len(candidates))
             logit = verdict.get("logit")
             values[position] = verdict["p_correct"] if logit is None else logit

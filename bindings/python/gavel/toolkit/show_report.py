@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from textwrap import fill
 from typing import Any
 
 from rich.table import Table
@@ -48,10 +49,10 @@ def plot(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
 
     groups = result["groups"]
     ways = len(groups["all"]["ways"])
-    figure = Figure(figsize=(4 + 4 * len(groups), 1.5 + 0.4 * ways), layout="constrained")
+    figure = Figure(figsize=(4 + 4 * len(groups), 1.5 + 0.5 * ways), layout="constrained")
     panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for panel, (name, group) in zip(panels, groups.items(), strict=True):
-        estimates = {way["name"]: way["pass_at_1"] for way in group["ways"]}
+        estimates = {fill(way["name"], 40): way["pass_at_1"] for way in group["ways"]}
         values = [one["value"] for one in estimates.values()]
         errors = [
             [one["value"] - one["low"] for one in estimates.values()],

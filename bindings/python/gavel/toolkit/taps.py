@@ -36,14 +36,15 @@ class Taps:
 
 
 def usable(row: Row) -> list[int]:
-    """Positions of the candidates that have states: an empty one has no token to take them from."""
+    """Positions of the candidates that have states: an empty one has no token to take them from, and tokens count
+    only where the row says whose they are."""
     positions = []
     for position, candidate in enumerate(row.get("candidates") or []):
         if not isinstance(candidate.get("passed"), bool):
             raise DatasetError(
                 f"task {datasets.task_id(row)}: candidate {position} says no `passed`; run `gavel label` first"
             )
-        if candidate.get("tokens") or (candidate.get("tokens") is None and candidate["code"].strip()):
+        if candidate["code"].strip() or (candidate.get("tokens") and datasets.tokenizer(row)):
             positions.append(position)
     return positions
 
@@ -98,7 +99,8 @@ def _read(file: Path, layers: list[int]) -> Floats | None:
 
 def _key(row: Row, positions: list[int]) -> str:
     candidates = [[row["candidates"][at].get("tokens"), row["candidates"][at]["code"]] for at in positions]
-    said = [datasets.prompt(row), datasets.prompting(row), datasets.language(row), candidates]
+    task = [datasets.prompt(row), datasets.prompting(row), datasets.language(row)]
+    said = [task, datasets.tokenizer(row), candidates]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
 
 
