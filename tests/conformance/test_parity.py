@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 import gavel
 from gavel.toolkit.export import export
 from gavel.toolkit.prompts import encode_shared
 from gavel.toolkit.pull import models_folder
-from gavel.toolkit.sources import TokenizerFile
+from gavel.toolkit.selftest import reference_model
+from gavel.toolkit.sources import TokenizerFile, open_source
 from gavel.toolkit.text import Text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,15 +76,14 @@ def reference_greedy(model: PreTrainedModel, ids: list[int], count: int) -> list
 
 @pytest.fixture(scope="module", params=list(GGUF))
 def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PreTrainedModel]:
-    """A real model's fp32 bundle and transformers' own reading of the same file."""
+    """A real model's fp32 bundle and transformers' model on the same weights."""
     file = models_folder() / GGUF[request.param]
     if not file.is_file():
         pytest.skip(f"{file} is not there; bring it with `gavel pull {file.stem}`")
     bundle = ROOT / "build" / "models" / f"{file.stem}-fp32.gavel"
     if not bundle.is_dir():
         bundle = export(file, tmp_path_factory.mktemp("fp32") / bundle.name, precision="fp32")
-    model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-    return bundle, model.eval()
+    return bundle, reference_model(open_source(file))
 
 
 def test_logits(real: tuple[Path, PreTrainedModel]) -> None:

@@ -48,5 +48,6 @@ for name, function, examples in (
     ("solve", solve.solve, solve.EXAMPLES),
     ("label", study.label, study.LABEL_EXAMPLES),
     ("fit-probe", study.fit_probe, study.FIT_PROBE_EXAMPLES),
+    ("report", study.report, study.REPORT_EXAMPLES),
 ):
     app.command(name, epilog=_epilog(examples))(function)

@@ -1,4 +1,4 @@
-"""gavel label, gavel fit-probe: what candidates are worth, and a judge learnt from it."""
+"""gavel label, gavel fit-probe, gavel report: what candidates are worth, and a judge learnt from it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ gavel label solved.jsonl -o labelled.jsonl --jobs 8 --timeout 5
 FIT_PROBE_EXAMPLES = """
 gavel fit-probe model.gavel labelled.jsonl
 gavel fit-probe model.gavel labelled.jsonl --layer 12 --layer 16 --no-attach -o probe.json
+"""
+REPORT_EXAMPLES = """
+gavel report labelled.jsonl
+gavel report labelled.jsonl -o report.json --plot report.png
 """
 
 
@@ -101,3 +105,30 @@ def fit_probe(
     lines = {"layer": ", ".join(map(str, probe["layers"])), "fitted on": probe["fitted_on"]} | probe["figures"]
     lines["bundle"] = f"{bundle} now has it" if attach else f"{bundle} is as it was"
     show.facts(Console(), "gavel fit-probe", lines)
+
+
+@command
+def report(
+    rows: Rows,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="OUT.json", help="The figures.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="The figures as a picture.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set the ways to pick a candidate side by side: at random, by each judge, by likelihood, by probe, and the best.
+
+    Rows are labelled ones. The probe's column comes from what fit-probe left beside them: each task is scored by a probe
+    that has not seen it.
+    """
+    from gavel.toolkit import report as figures
+    from gavel.toolkit import show_report
+
+    found = figures.report(rows)
+    if output:
+        figures.write(found, output)
+    if plot:
+        show_report.plot(found, plot)
+    if as_json:
+        print(json.dumps(found))
+        return
+    for table in show_report.tables(found):
+        Console().print(table)
