@@ -14,6 +14,7 @@
 #include "gavel/tokenizer.hpp"
 #include "probe.hpp"
 #include "task_prompt.hpp"
+#include "text/check.hpp"
 
 namespace gavel {
 namespace {
@@ -25,8 +26,10 @@ void validate(const GenerateOptions& options, const Model& model) {
   if (options.candidates < 1 || options.candidates > most_candidates)
     refuse(fmt::format("candidates is {}, expected 1 to {}", options.candidates, most_candidates));
   if (options.max_tokens < 1) refuse(fmt::format("max_tokens is {}, expected 1 or more", options.max_tokens));
-  for (const std::string& stop : options.stop)
+  for (const std::string& stop : options.stop) {
     if (stop.empty()) refuse("a stop string is empty; leave it out");
+    text::require_utf8(stop);
+  }
   for (const std::int32_t token : options.stop_tokens)
     if (token < 0 || token >= model.tokenizer()->size())
       refuse(fmt::format("stop token {} is outside the vocabulary of {}", token, model.tokenizer()->size()));

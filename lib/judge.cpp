@@ -25,18 +25,19 @@ double log_sum_exp(std::span<const float> values) {
   return peak + std::log(sum);
 }
 
-/// Candidates to be read as text must have some; those read by their tokens may be without.
-void require_text(const std::vector<Candidate>& candidates, bool tokens_do) {
-  for (std::size_t i = 0; i < candidates.size(); ++i)
-    if (!(tokens_do && !candidates[i].tokens.empty()) &&
-        candidates[i].text.find_first_not_of(" \t\r\n") == std::string::npos)
-      throw Error(ErrorCode::invalid_argument, fmt::format("candidate {} is empty; leave it out", i));
+[[noreturn]] void refuse_empty(std::size_t index) {
+  throw Error(ErrorCode::invalid_argument, fmt::format("candidate {} is empty; leave it out", index));
 }
 
-/// A candidate's tokens in the generation context: those it was written with, where they are this tokenizer's.
-std::vector<std::int32_t> written_tokens(const Model& model, const Candidate& candidate) {
-  if (!candidate.tokens.empty() && candidate.tokenizer == model.tokenizer_digest()) return candidate.tokens;
-  return model.tokenizer()->encode(candidate.text);
+/// The candidates' tokens in the generation context: those they were written with, where they are this tokenizer's.
+std::vector<std::vector<std::int32_t>> written_tokens(const Model& model, const std::vector<Candidate>& candidates) {
+  std::vector<std::vector<std::int32_t>> written;
+  for (const Candidate& candidate : candidates) {
+    const bool own = !candidate.tokens.empty() && candidate.tokenizer == model.tokenizer_digest();
+    written.push_back(own ? candidate.tokens : model.tokenizer()->encode(candidate.text));
+    if (written.back().empty()) refuse_empty(written.size() - 1);
+  }
+  return written;
 }
 
 /// Reads the shared prefix once and every candidate's own tokens after it; `visit(session, index, row, rows)` sees each
@@ -106,7 +107,6 @@ class Judge::Impl {
   }
 
   std::vector<Verdict> judge(const Task& task, const std::vector<Candidate>& candidates, const Cancel& cancel) {
-    require_text(candidates, kind_ == JudgeKind::probe);
     if (candidates.empty()) return {};
     return kind_ == JudgeKind::probe ? by_probe(task, candidates, cancel) : by_prompt(task, candidates, cancel);
   }
@@ -144,8 +144,7 @@ class Judge::Impl {
   std::vector<Verdict> by_probe(const Task& task, const std::vector<Candidate>& candidates, const Cancel& cancel) {
     const ProbeSpec& spec = *probe(model_);
     const auto prefix = generation_prompt(model_, task);
-    std::vector<std::vector<std::int32_t>> own;
-    for (const Candidate& candidate : candidates) own.push_back(written_tokens(model_, candidate));
+    const auto own = written_tokens(model_, candidates);
     std::vector<Verdict> verdicts;
     read_all(model_, prefix, own, spec.layers, cancel, [&](Session& session, std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i) {
@@ -165,6 +164,7 @@ class Judge::Impl {
     const auto prefix = encode(tokenizer, fill(prompt_.shared, slots));
     std::vector<std::vector<std::int32_t>> own;
     for (const Candidate& candidate : candidates) {
+      if (candidate.text.find_first_not_of(" \t\r\n") == std::string::npos) refuse_empty(own.size());
       slots["code"] = candidate.text;
       own.push_back(encode(tokenizer, fill(prompt_.rest, slots)));
     }
@@ -217,15 +217,13 @@ std::vector<Verdict> Judge::judge(const Task& task, const std::vector<Candidate>
 std::vector<std::vector<std::vector<float>>> tap(const Model& model, const Task& task,
                                                  const std::vector<Candidate>& candidates,
                                                  const std::vector<std::int32_t>& layers, const Cancel& cancel) {
-  require_text(candidates, true);
   const std::int64_t most = manifest(model).layers, hidden = manifest(model).hidden;
   for (const std::int32_t layer : layers)
     if (layer < 0 || layer > most)
       throw Error(ErrorCode::invalid_argument,
                   fmt::format("layer {} cannot be tapped; the model has 0 to {}", layer, most));
   if (candidates.empty() || layers.empty()) return {};
-  std::vector<std::vector<std::int32_t>> own;
-  for (const Candidate& candidate : candidates) own.push_back(written_tokens(model, candidate));
+  const auto own = written_tokens(model, candidates);
   std::vector<std::vector<std::vector<float>>> states;
   const std::vector<std::int64_t> taps(layers.begin(), layers.end());
   read_all(model, generation_prompt(model, task), own, taps, cancel,

@@ -116,8 +116,8 @@ def report(
 ) -> None:
     """Set the ways to pick a candidate side by side: at random, by each judge, by likelihood, by probe, and the best.
 
-    Rows are labelled ones. The probe's column comes from what fit-probe left beside them: each task is scored by a probe
-    that has not seen it.
+    Rows are labelled ones. The probe's figures come from what fit-probe left beside them: each task is scored by a
+    probe that has not seen it.
     """
     from gavel.toolkit import report as figures
     from gavel.toolkit import show_report
