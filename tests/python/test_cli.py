@@ -237,6 +237,8 @@ def test_ctrl_c_ends_with_130(tmp_path: Path, out: Path, tiny_bundle: Path) -> N
         env=os.environ | {"PYTHONPATH": str(ROOT / "bindings/python")},
         stderr=subprocess.PIPE,
         text=True,
+        # A test run in the background may have been started with the signal ignored, which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while process.poll() is None and (not out.exists() or out.stat().st_size == 0):
         time.sleep(0.01)
