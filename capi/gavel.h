@@ -300,7 +300,7 @@ typedef struct gavel_generate_options {
   size_t stop_count;
   const int32_t* stop_tokens; /* further stop tokens, beside the bundle's own [none] */
   size_t stop_token_count;
-  int32_t language_stops; /* stop a completion where its function or class has ended [1] */
+  int32_t language_stops; /* end a completion with its function, closing the types around it [1] */
   int32_t probe;          /* fill p_correct where the bundle has a probe [1] */
 } gavel_generate_options;
 

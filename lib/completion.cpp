@@ -7,14 +7,25 @@ namespace gavel {
 CompletionScanner::CompletionScanner(std::string_view prompt, Language language)
     : language_(language), lexer_(language) {
   for (const char c : prompt) push(c);
-  const auto function = std::find_if(scopes_.begin(), scopes_.end(), [](const Scope& scope) { return scope.function; });
-  if (function != scopes_.end()) {
-    limit_ = function->indent;
-  } else if (!scopes_.empty()) {
-    limit_ = scopes_.back().indent;
-  }
+  begin_text();
+}
+
+void CompletionScanner::begin_text() {
   in_text_ = true;
   line_start_ = 0;
+  const auto function =
+      std::find_if(scopes_.begin(), scopes_.end(), [](const Scope& scope) { return scope.kind == Kind::function; });
+  if (language_ == Language::python) {
+    if (function != scopes_.end()) {
+      limit_ = function->indent;
+    } else if (!scopes_.empty()) {
+      limit_ = scopes_.back().indent;
+    }
+  } else if (function != scopes_.end() || opened() == Kind::function) {
+    outside_ = static_cast<std::size_t>(function - scopes_.begin());
+    for (std::size_t i = outside_; i-- > 0;)
+      closing_ += language_ == Language::cpp && scopes_[i].kind == Kind::type ? "\n};" : "\n}";
+  }
 }
 
 std::optional<std::size_t> CompletionScanner::push(std::string_view piece) {
@@ -45,21 +56,37 @@ void CompletionScanner::braces(char c, std::string_view word) {
     complete(c == ';' ? length_ + 1 : *type_end_);
     type_end_.reset();
   }
-  if (depth_ == 0 && !is_word(c) && (word == "class" || word == "struct" || word == "union" || word == "enum"))
-    type_word_ = true;
-  if (c == '(') parenthesis_ = true;
-  if (c == '{' && depth_++ == 0) type_scope_ = language_ == Language::cpp && type_word_ && !parenthesis_;
+  if (!is_word(c)) {
+    if (word == "class" || word == "struct" || word == "union" || word == "enum" || word == "interfac")
+      header_ = Header::type;
+    if (word == "record" && language_ == Language::java && header_ == Header::none) header_ = Header::record;
+  }
+  if ((c == '(' || c == ')') && header_ != Header::record) header_ = Header::function;
+  if (c == '{') scopes_.push_back({0, opened()});
   if (c == '}') {
-    if (depth_ == 0) return complete(length_);
-    if (--depth_ == 0) {
-      if (type_scope_) {
+    if (scopes_.size() == outside_) return complete(length_);
+    const Kind kind = scopes_.back().kind;
+    scopes_.pop_back();
+    if (scopes_.size() == outside_) {
+      if (kind == Kind::type && language_ == Language::cpp) {
         type_end_ = length_ + 1;
       } else {
         complete(length_ + 1);
       }
     }
   }
-  if (depth_ == 0 && (c == ';' || c == '}')) type_word_ = parenthesis_ = false;
+  if (c == ';' || c == '{' || c == '}') header_ = Header::none;
+}
+
+/// What a brace opens that comes now. A lexer's guess, good for headers that compile.
+CompletionScanner::Kind CompletionScanner::opened() const {
+  switch (header_) {
+    case Header::none: return Kind::other;
+    case Header::type:
+    case Header::record: return Kind::type;
+    case Header::function: return Kind::function;
+  }
+  return Kind::other;
 }
 
 void CompletionScanner::python(char c, CodeLexer::Kind kind) {
@@ -104,7 +131,7 @@ void CompletionScanner::python_line() {
 void CompletionScanner::python_word(std::string_view word) {
   if (word.empty() || word == "async") return;
   first_word_ = false;
-  if (!in_text_ && (word == "def" || word == "class")) scopes_.push_back({indent_, word == "def"});
+  if (!in_text_ && (word == "def" || word == "class")) scopes_.push_back({indent_, word == "def" ? Kind::function : Kind::type});
 }
 
 std::optional<std::size_t> completion_end(std::string_view prompt, std::string_view text, Language language) {

@@ -13,10 +13,11 @@ namespace gavel {
 
 /// Finds where the completion of a program's beginning is complete, while it is written.
 ///
-/// Java and C++: behind the brace that closes all that prompt and text opened (in C++ behind the semicolon that a
-/// type's brace needs); before a brace that closes nothing. Python: before the first line of code that is not indented
-/// deeper than the function the prompt ended in (the outermost one; a class where there is no function). `any` never
-/// ends.
+/// Java and C++: behind the brace of the function that the prompt ended in or was about to open (the outermost one);
+/// where there is none, behind the brace that closes all that prompt and text opened (in C++ behind the semicolon that
+/// a type's brace needs), or before a brace that closes nothing. Python: before the first line of code that is not
+/// indented deeper than the function the prompt ended in (the outermost one; a class where there is no function).
+/// `any` never ends.
 class CompletionScanner {
  public:
   CompletionScanner(std::string_view prompt, Language language);
@@ -25,14 +26,20 @@ class CompletionScanner {
   /// of what belongs to it; the same from then on.
   std::optional<std::size_t> push(std::string_view piece);
 
+  /// What closes the types around the function, so that prompt, text and this are a whole program.
+  [[nodiscard]] const std::string& closing() const { return closing_; }
+
  private:
+  enum class Kind { function, type, other };
   struct Scope {
-    std::size_t indent;
-    bool function;
+    std::size_t indent;  // Python
+    Kind kind;
   };
 
   void push(char c);
+  void begin_text();
   void braces(char c, std::string_view word);
+  [[nodiscard]] Kind opened() const;
   void python(char c, CodeLexer::Kind kind);
   void python_line();
   void python_word(std::string_view word);
@@ -45,17 +52,17 @@ class CompletionScanner {
   bool in_text_ = false;
   std::size_t length_ = 0;  // of the text so far
   std::optional<std::size_t> end_;
+  std::vector<Scope> scopes_;  // that are open; in Python only the prompt's
 
   // Java and C++
-  std::size_t depth_ = 0;
-  bool type_word_ = false, parenthesis_ = false;  // since the statement outside all braces began
-  bool type_scope_ = false;                       // the outermost brace is a type's
-  std::optional<std::size_t> type_end_;           // it was closed here; a semicolon may follow
+  enum class Header { none, type, record, function } header_ = Header::none;  // of a scope, since the statement began
+  std::size_t outside_ = 0;              // how many scopes of the prompt are around what the text completes
+  std::string closing_;                  // them
+  std::optional<std::size_t> type_end_;  // the outermost type was closed here; a semicolon may follow
 
   // Python
   std::size_t brackets_ = 0, indent_ = 0, line_start_ = 0;
   bool in_indent_ = true, first_word_ = false, after_backslash_ = false;
-  std::vector<Scope> scopes_;         // of the prompt
   std::optional<std::size_t> limit_;  // a line indented this little is not the text's
 };
 

@@ -109,15 +109,15 @@ class Writer {
 
   /// The text that may be shown now: nothing that could still turn out to be a stop string or the layout behind the
   /// end.
-  [[nodiscard]] std::string_view fresh() {
+  [[nodiscard]] std::string fresh() {
     std::size_t end = finished ? end_ : stops_.safe_length();
     if (!finished) {
       const std::size_t solid = std::string_view(candidate.raw).substr(0, end).find_last_not_of(" \t\r\n");
       end = solid == std::string_view::npos ? 0 : solid + 1;
     }
-    const std::string_view text = std::string_view(candidate.raw).substr(shown_, end > shown_ ? end - shown_ : 0);
+    std::string text = candidate.raw.substr(shown_, end > shown_ ? end - shown_ : 0);
     shown_ = std::max(shown_, end);
-    return text;
+    return finished ? text + closing_ : text;
   }
 
   [[nodiscard]] bool pools() const { return score_.has_value(); }
@@ -127,24 +127,27 @@ class Writer {
   void pool(std::span<const float> tapped, std::size_t row, std::size_t rows) { score_->add(tapped, row, rows, 1); }
 
   /// Fills the probe's probability, once every token has been read.
-  void judge(const ProbeSpec& spec) {
+  void judge(const ProbeSpec& spec, const Model& model, std::span<const std::int32_t> prompt) {
     if (!score_ || score_->tokens() == 0) return;
-    const double logit = score_->logit();
-    candidate.probe_logit = static_cast<float>(logit);
-    candidate.p_correct = static_cast<float>(spec.calibration.probability(logit));
+    candidate.probe_logit = score_->logit();
+    candidate.p_correct = static_cast<float>(spec.calibration.probability(score_->logit()));
+    candidate.probe_input = probe_input(model, prompt, candidate.tokens);
   }
 
  private:
   void look(const std::string& piece) {
     if (piece.empty()) return;
     candidate.raw += piece;
-    std::optional<std::size_t> end = stops_.push(piece);
-    if (scanner_)
-      if (const auto complete = scanner_->push(piece)) end = std::min(end.value_or(*complete), *complete);
-    if (options_.language_stops && task_.prompting == Prompting::chat && code_block_closed()) {
-      end = std::min(end.value_or(candidate.raw.size()), candidate.raw.size());
+    const std::optional<std::size_t> stop = stops_.push(piece);
+    const std::optional<std::size_t> complete = scanner_ ? scanner_->push(piece) : std::nullopt;
+    if (complete && *complete <= stop.value_or(*complete)) {
+      closing_ = scanner_->closing();
+      finish(FinishReason::stop_string, *complete);
+    } else if (stop) {
+      finish(FinishReason::stop_string, *stop);
+    } else if (options_.language_stops && task_.prompting == Prompting::chat && code_block_closed()) {
+      finish(FinishReason::stop_string, candidate.raw.size());
     }
-    if (end) finish(FinishReason::stop_string, *end);
   }
 
   [[nodiscard]] bool code_block_closed() const {
@@ -156,7 +159,7 @@ class Writer {
     finished = true;
     candidate.finish = reason;
     end_ = end;
-    candidate.text = candidate.raw.substr(0, end);
+    candidate.text = candidate.raw.substr(0, end) + closing_;
     if (task_.prompting == Prompting::chat) candidate.text = extract_code(candidate.text, task_.language);
   }
 
@@ -170,6 +173,7 @@ class Writer {
   std::optional<ProbeScore> score_;
   TokenSet seen_, present_;
   std::size_t end_ = 0, shown_ = 0;
+  std::string closing_;  // of the types around the function that was completed
 };
 
 /// Writes all candidates of one task.
@@ -200,7 +204,7 @@ class Writing {
     }
     write(session, spec);
     for (Writer& writer : writers_) {
-      if (spec != nullptr) writer.judge(*spec);
+      if (spec != nullptr) writer.judge(*spec, model_, result_.prompt_tokens);
       result_.candidates.push_back(std::move(writer.candidate));
     }
     return std::move(result_);
@@ -252,7 +256,7 @@ class Writing {
       writer.take(stop_tokens_);
       ++result_.stats.sampled_tokens;
       if (stream_) {
-        const std::string_view text = writer.fresh();
+        const std::string text = writer.fresh();
         stream_({task_index_, writer.candidate.index, writer.drawn.token, text, writer.finished});
       }
     }

@@ -12,6 +12,7 @@
 #include "gavel/tokenizer.hpp"
 #include "probe.hpp"
 #include "task_prompt.hpp"
+#include "text/check.hpp"
 
 namespace gavel {
 namespace {
@@ -141,30 +142,42 @@ class Judge::Impl {
     return v;
   }
 
+  /// Reads the candidates that this probe has not scored already, while it wrote them for the same task.
   std::vector<Verdict> by_probe(const Task& task, const std::vector<Candidate>& candidates, const Cancel& cancel) {
     const ProbeSpec& spec = *probe(model_);
     const auto prefix = generation_prompt(model_, task);
-    const auto own = written_tokens(model_, candidates);
-    std::vector<Verdict> verdicts;
+    auto tokens = written_tokens(model_, candidates);
+    std::vector<Verdict> verdicts(candidates.size());
+    std::vector<std::size_t> unread;
+    std::vector<std::vector<std::int32_t>> own;
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+      if (candidates[i].probe_logit && candidates[i].probe_input == probe_input(model_, prefix, tokens[i])) {
+        verdicts[i] = verdict(static_cast<double>(*candidates[i].probe_logit));
+      } else {
+        unread.push_back(i);
+        own.push_back(std::move(tokens[i]));
+      }
+    }
+    if (unread.empty()) return verdicts;
     read_all(model_, prefix, own, spec.layers, cancel, [&](Session& session, std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i) {
         ProbeScore score(spec);
         score.add(session.tapped(), i - begin, end - begin, static_cast<std::int64_t>(own[i].size()));
-        verdicts.push_back(verdict(score.logit()));
+        verdicts[unread[i]] = verdict(static_cast<double>(score.logit()));
       }
     });
     return verdicts;
   }
 
   std::vector<Verdict> by_prompt(const Task& task, const std::vector<Candidate>& candidates, const Cancel& cancel) {
-    if (task.prompt.find_first_not_of(" \t\r\n") == std::string::npos)
+    if (text::blank(task.prompt))
       throw Error(ErrorCode::invalid_argument, "the task is empty; give what the candidates were to solve");
     const Tokenizer& tokenizer = *model_.tokenizer();
     Slots slots{{"prompt", task.prompt}, {"language", std::string(spoken(task.language))}};
     const auto prefix = encode(tokenizer, fill(prompt_.shared, slots));
     std::vector<std::vector<std::int32_t>> own;
     for (const Candidate& candidate : candidates) {
-      if (candidate.text.find_first_not_of(" \t\r\n") == std::string::npos) refuse_empty(own.size());
+      if (text::blank(candidate.text)) refuse_empty(own.size());
       slots["code"] = candidate.text;
       own.push_back(encode(tokenizer, fill(prompt_.rest, slots)));
     }

@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "engine/manifest.hpp"
+#include "gavel/model.hpp"
 
 namespace gavel {
 
@@ -24,11 +26,11 @@ class ProbeScore {
   [[nodiscard]] std::int64_t tokens() const { return tokens_; }
 
   /// The log-odds of being correct, before calibration. At least one token must have been added.
-  [[nodiscard]] double logit() const {
+  [[nodiscard]] float logit() const {
     double dot = 0;
     for (std::size_t i = 0; i < sums_.size(); ++i)
       dot += static_cast<double>(sums_[i]) * static_cast<double>(spec_->weights[i]);
-    return spec_->bias + dot / static_cast<double>(tokens_);
+    return static_cast<float>(spec_->bias + dot / static_cast<double>(tokens_));
   }
 
  private:
@@ -36,5 +38,9 @@ class ProbeScore {
   std::vector<float> sums_;
   std::int64_t tokens_ = 0;
 };
+
+/// What a probe's score depends on, as one hash: who has read the same once need not read it again.
+[[nodiscard]] std::string probe_input(const Model& model, std::span<const std::int32_t> prompt,
+                                      std::span<const std::int32_t> tokens);
 
 }  // namespace gavel

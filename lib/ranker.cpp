@@ -7,18 +7,13 @@
 #include <cmath>
 #include <unordered_set>
 
+#include "check_cancel.hpp"
 #include "gavel/error.hpp"
 #include "reason.hpp"
+#include "text/check.hpp"
 
 namespace gavel {
 namespace {
-
-void check_cancelled(const Cancel& cancel) {
-  const bool late = cancel.deadline && std::chrono::steady_clock::now() >= *cancel.deadline;
-  if (cancel.token.stop_requested() || late)
-    throw Error(ErrorCode::cancelled,
-                late ? "the deadline passed while candidates were judged" : "cancelled while candidates were judged");
-}
 
 void number(std::vector<Candidate>& candidates) {
   std::unordered_set<int> seen;
@@ -39,11 +34,6 @@ void check_verdicts(const std::vector<Verdict>& verdicts, std::size_t expected, 
     if (const double p = verdicts[i].p_correct; !(p >= 0 && p <= 1))
       throw Error(ErrorCode::invalid_argument,
                   fmt::format("judge \"{}\" gave candidate {} a p_correct of {}; expected 0 to 1", judge.name, i, p));
-}
-
-/// Nothing was written: wrong by every judge's account, and none is asked.
-bool blank(const Candidate& candidate) {
-  return candidate.text.find_first_not_of(" \t\r\n") == std::string::npos;
 }
 
 /// The tie-breaker as something that always compares: none, or a NaN of the caller's, comes last.
@@ -67,7 +57,8 @@ Ranking Ranker::rank(const Task& task, std::vector<Candidate> candidates, const 
   std::vector<std::size_t> place(candidates.size()), multiplicity(candidates.size());
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     ++multiplicity[first[i]];
-    if (first[i] != i || blank(candidates[i])) continue;
+    // Where nothing was written, that is wrong by every judge's account, and none is asked.
+    if (first[i] != i || text::blank(candidates[i].text)) continue;
     place[i] = distinct.size();
     distinct.push_back(candidates[i]);
   }
@@ -77,7 +68,7 @@ Ranking Ranker::rank(const Task& task, std::vector<Candidate> candidates, const 
   ranking.options = options;
   std::vector<std::vector<Verdict>> verdicts(distinct.size());
   for (const Member& member : members_) {
-    check_cancelled(cancel);
+    check_cancel(cancel);
     ranking.judges.push_back(member.info());
     const auto begin = std::chrono::steady_clock::now();
     const std::vector<Verdict> given = distinct.empty() ? std::vector<Verdict>{} : member.judge(task, distinct, cancel);
@@ -89,7 +80,7 @@ Ranking Ranker::rank(const Task& task, std::vector<Candidate> candidates, const 
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     Ranked ranked;
     // A candidate of nothing but comments may have a blank one as its representative.
-    ranked.verdicts = blank(candidates[i]) || blank(candidates[first[i]])
+    ranked.verdicts = text::blank(candidates[i].text) || text::blank(candidates[first[i]].text)
                           ? std::vector<Verdict>(members_.size(), Verdict{0.0, std::nullopt, Decision::wrong})
                           : verdicts[place[first[i]]];
     ranked.score = members_.empty() ? std::exp(std::min(likelihood(candidates[i]), 0.0))

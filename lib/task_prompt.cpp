@@ -5,21 +5,22 @@
 #include "engine/facts.hpp"
 #include "gavel/error.hpp"
 #include "gavel/tokenizer.hpp"
+#include "text/check.hpp"
 
 namespace gavel {
 
 std::string_view spoken(Language language) {
   switch (language) {
-    case Language::any: return "";
+    case Language::any: return "any language";
     case Language::java: return "Java";
     case Language::python: return "Python";
     case Language::cpp: return "C++";
   }
-  return "";
+  return "any language";
 }
 
 std::vector<std::int32_t> generation_prompt(const Model& model, const Task& task) {
-  if (task.prompt.find_first_not_of(" \t\r\n") == std::string::npos)
+  if (text::blank(task.prompt))
     throw Error(ErrorCode::invalid_argument, fmt::format("the task{} is empty; give a code prefix or an instruction",
                                                          task.id.empty() ? "" : " \"" + task.id + "\""));
   const Prompt& prompt = manifest(model).prompt(task.prompting == Prompting::chat ? "chat" : "completion");

@@ -10,7 +10,7 @@
 
 namespace gavel {
 
-/// The language's name as a prompt says it: "Java", "Python", "C++", or "" for any.
+/// The language's name as a prompt says it: "Java", "Python", "C++" or "any language".
 [[nodiscard]] std::string_view spoken(Language language);
 
 /// The generation prompt's tokens for a task. Throws invalid_argument for an empty task or text that is not UTF-8.

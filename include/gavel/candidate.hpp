@@ -18,7 +18,7 @@ enum class FinishReason {
 /// One proposed solution of a task.
 struct Candidate {
   std::string text;                  ///< the code, UTF-8: a completion of the prompt, or a whole answer's code block
-  std::string raw;                   ///< all the model wrote, before code extraction and stop trimming
+  std::string raw;                   ///< all the model wrote, before code extraction, stop trimming and closing
   std::vector<std::int32_t> tokens;  ///< sampled tokens, the stop token left out; empty when given as text
   std::string tokenizer;             ///< SHA-256 of the tokenizer file that `tokens` belong to
   std::vector<float> logprobs;       ///< natural log-probability of each token under the untempered model
@@ -26,6 +26,7 @@ struct Candidate {
   int index = 0;                     ///< its number within the task; with the seed it fixes the draws
   std::optional<float> p_correct;    ///< the generator's own probe, where its bundle has one
   std::optional<float> probe_logit;  ///< the same before calibration
+  std::string probe_input{};         ///< SHA-256 of bundle, prompt and tokens that the probe read
 
   /// Mean log-probability per token, the ranking's tie-breaker; no value where no token was sampled.
   [[nodiscard]] std::optional<double> mean_logprob() const {

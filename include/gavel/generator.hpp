@@ -22,7 +22,7 @@ struct GenerateOptions {
   SamplingOptions sampling;
   std::vector<std::string> stop;          ///< further stop strings; the text ends before the first that appears
   std::vector<std::int32_t> stop_tokens;  ///< further stop tokens, beside the bundle's own
-  bool language_stops = true;             ///< stop a completion where its function or class has ended
+  bool language_stops = true;             ///< end a completion with its function, closing the types around it
   bool probe = true;                      ///< fill p_correct where the bundle has a probe
 };
 

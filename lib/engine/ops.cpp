@@ -78,20 +78,22 @@ Tensor linear_int8(const Tensor& x, const Tensor& weight, const Tensor& scale, c
               "gavel::linear_int8: tiles of ", weight.sizes(), " do not hold ", outputs, " x ", inputs);
   const int64_t padded = matrix.padded_inputs();
   const Tensor quantised = at::empty({(rows + 31) / 32 * 32, padded}, at::kChar);
-  const Tensor row_scale = at::empty({rows}, at::kFloat);
+  const Tensor row_scale = at::empty({rows}, at::kFloat), row_sum = at::empty({rows}, at::kInt);
   auto sizes = input.sizes().vec();
   sizes.back() = outputs;
   Tensor out = at::empty(sizes, at::kFloat);
   const auto& table = kernels::kernels();
   const float* from = input.const_data_ptr<float>();
-  auto* q = quantised.data_ptr<int8_t>();
-  auto* s = row_scale.data_ptr<float>();
+  const kernels::Int8Rows quantized{quantised.data_ptr<int8_t>(), row_scale.data_ptr<float>(),
+                                    row_sum.data_ptr<int32_t>(), rows, padded};
   float* to = out.data_ptr<float>();
   over_rows(rows, [&](int64_t first, int64_t last) {
-    table.quantize(from + first * inputs, last - first, inputs, padded, q + first * padded, s + first);
+    kernels::Int8Rows part = quantized.from(first);
+    part.rows = last - first;
+    table.quantize(from + first * inputs, inputs, part);
   });
   at::parallel_for(0, matrix.blocks(), 4,
-                   [&](int64_t first, int64_t last) { table.multiply(matrix, q, s, rows, first, last, to); });
+                   [&](int64_t first, int64_t last) { table.multiply(matrix, quantized, first, last, to); });
   return out;
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "check_cancel.hpp"
 #include "engine/estimate.hpp"
 #include "engine/guard.hpp"
 #include "engine/memory.hpp"
@@ -65,7 +66,7 @@ class Session::Impl {
     guarded("reading the prompt", [&] {
       const c10::InferenceMode inference;
       for (std::int64_t done = 0; done < static_cast<std::int64_t>(tokens.size());) {
-        check(cancel);
+        check_cancel(cancel);
         const auto some = tokens.subspan(static_cast<std::size_t>(done))
                               .first(static_cast<std::size_t>(
                                   std::min(chunk_tokens, static_cast<std::int64_t>(tokens.size()) - done)));
@@ -100,7 +101,7 @@ class Session::Impl {
         tapped = torch::zeros({static_cast<std::int64_t>(taps_.size()), count, model_.impl().manifest.hidden});
       std::size_t next = 0, offset = 0;  // the first append not wholly read, and how much of it is
       while (next < appends.size()) {
-        check(cancel);
+        check_cancel(cancel);
         Batch batch;
         std::vector<std::int64_t> members;
         for (std::int64_t room = chunk_tokens; room > 0 && next < appends.size();) {
@@ -189,12 +190,6 @@ std::span<const float> Session::logits(std::span<const std::int64_t> rows) {
 }
 std::span<const float> Session::tapped() const {
   return impl_->tapped();
-}
-
-void check(const Cancel& cancel) {
-  if (cancel.token.stop_requested()) throw Error(ErrorCode::cancelled, "the call was cancelled");
-  if (cancel.deadline && std::chrono::steady_clock::now() >= *cancel.deadline)
-    throw Error(ErrorCode::cancelled, "the call's deadline has passed");
 }
 
 }  // namespace gavel

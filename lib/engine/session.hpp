@@ -55,7 +55,4 @@ class Session {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Throws cancelled where the caller asked for it or the deadline has passed.
-void check(const Cancel& cancel);
-
 }  // namespace gavel

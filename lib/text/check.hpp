@@ -17,6 +17,11 @@ inline void require_utf8(std::string_view text) {
                                                " does not belong to a character; convert it first");
 }
 
+/// Nothing but white space.
+inline bool blank(std::string_view text) {
+  return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
+}
+
 /// Throws invalid_argument for an id that no token has.
 inline void require_id(std::int32_t id, bool known, std::int32_t size) {
   if (known) return;

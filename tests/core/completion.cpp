@@ -23,19 +23,31 @@ std::string completed(std::string_view prompt, std::string_view text, Language l
 
 }  // namespace
 
-TEST_CASE("a Java completion ends with its class", "[core]") {
+TEST_CASE("a Java completion ends with its method", "[core]") {
   const std::string prompt = "import java.util.*;\n\nclass A {\n  /** it's { a brace */\n  static int f(int x) {\n";
   const auto end = [&](std::string_view text) { return completed(prompt, text, Language::java); };
-  CHECK(end("    return x;\n  }\n}\n\nclass B {}") == "    return x;\n  }\n}");
-  CHECK(end("    return x;\n  }\n") == "(open)");
+  CHECK(end("    return x;\n  }\n}\n\nclass B {}") == "    return x;\n  }");
+  CHECK(end("    return x;\n") == "(open)");
   CHECK(end("    if (x > 0) { x--; }\n    return x;\n  }\n  int g() { return 1; }\n}X") ==
-        "    if (x > 0) { x--; }\n    return x;\n  }\n  int g() { return 1; }\n}");
+        "    if (x > 0) { x--; }\n    return x;\n  }");
   CHECK(end("char c = '}'; String s = \"}}\\\"}\"; // }}\n/* } */ }}z") ==
-        "char c = '}'; String s = \"}}\\\"}\"; // }}\n/* } */ }}");
-  CHECK(end("s = \"\"\"\n } \"} \\\"\"\" }\n\"\"\"; }}z") == "s = \"\"\"\n } \"} \\\"\"\" }\n\"\"\"; }}");
-  CHECK(end("s = \"\"; }}z") == "s = \"\"; }}");
-  CHECK(end("s = \"open }\n }}z") == "s = \"open }\n }}");
+        "char c = '}'; String s = \"}}\\\"}\"; // }}\n/* } */ }");
+  CHECK(end("s = \"\"\"\n } \"} \\\"\"\" }\n\"\"\"; }}z") == "s = \"\"\"\n } \"} \\\"\"\" }\n\"\"\"; }");
+  CHECK(end("s = \"\"; }}z") == "s = \"\"; }");
+  CHECK(end("s = \"open }\n }}z") == "s = \"open }\n }");
   CHECK(end("") == "(open)");
+  CHECK(completed("class A {\n  int f()\n", "  { return 1; }\n  int g", Language::java) == "  { return 1; }");
+  CHECK(completed("class A { void f() { new B() { void g() {", "} }; } }", Language::java) == "} }; }");
+  CHECK(completed("class A { int[] a = {1}; int f(int[] b)\n throws X {", "} }", Language::java) == "}");
+}
+
+TEST_CASE("a Java completion outside all methods ends with its type", "[core]") {
+  CHECK(completed("class A {\n  int x;\n", "  int f() { return 1; }\n}\nclass B", Language::java) ==
+        "  int f() { return 1; }\n}");
+  CHECK(completed("@Named(\"x\") class A {\n", "  int f() { return 1; }\n}\n", Language::java) ==
+        "  int f() { return 1; }\n}");
+  CHECK(completed("record A(int x) {\n", "  int f() { return 1; }\n}\n", Language::java) ==
+        "  int f() { return 1; }\n}");
   CHECK(completed("", "class A { } class B { }", Language::java) == "class A { }");
   CHECK(completed("class A { } ", "} x", Language::java).empty());
   CHECK(completed("class A { /* {", " } */ } x", Language::java) == " } */ }");
@@ -57,6 +69,21 @@ TEST_CASE("a C++ completion ends with its function or type", "[core]") {
   CHECK(completed("template <class T>\nT f(T x) {\n", "return x; }\n;", Language::cpp) == "return x; }");
   CHECK(completed("struct B {};\nint f() {\n", "return 1; } ;", Language::cpp) == "return 1; }");
   CHECK(completed("struct B {};\nint f()", " { return 1; } ;", Language::cpp) == " { return 1; }");
+  CHECK(completed("struct A {\n  int f() {\n", "return 1; }\n};", Language::cpp) == "return 1; }");
+}
+
+TEST_CASE("what stands around a completed function is closed", "[core]") {
+  const auto closing = [](std::string_view prompt, Language language) {
+    return CompletionScanner(prompt, language).closing();
+  };
+  CHECK(closing("class A {\n  int f() {\n", Language::java) == "\n}");
+  CHECK(closing("class A {\n  interface B {\n    default int f() {\n      if (x) {\n", Language::java) == "\n}\n}");
+  CHECK(closing("class A {\n  int f()", Language::java) == "\n}");
+  CHECK(closing("class A {\n  int x;\n", Language::java).empty());
+  CHECK(closing("int f() {\n", Language::cpp).empty());
+  CHECK(closing("namespace n {\nstruct A : B<int> {\n  int f(int x = {}) const {\n", Language::cpp) == "\n};\n}");
+  CHECK(closing("template <class T>\nT f(T x) {\n", Language::cpp).empty());
+  CHECK(closing("class A:\n    def f(self):\n", Language::python).empty());
 }
 
 TEST_CASE("a Python completion ends before the next line of the function's indentation", "[core]") {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
@@ -57,12 +58,19 @@ struct Weights {
 struct Quantised {
   std::vector<std::int8_t> values;
   std::vector<float> scale;
+  std::vector<std::int32_t> sum;
+  std::int64_t padded;
+
+  [[nodiscard]] Int8Rows rows() {
+    return {values.data(), scale.data(), sum.data(), static_cast<std::int64_t>(scale.size()), padded};
+  }
 };
 
 Quantised quantise(const Table& table, const std::vector<float>& x, std::int64_t rows, std::int64_t inputs) {
   const std::int64_t padded = (inputs + 63) / 64 * 64;
-  Quantised q{std::vector<std::int8_t>(at((rows + 31) / 32 * 32 * padded)), std::vector<float>(at(rows))};
-  table.quantize(x.data(), rows, inputs, padded, q.values.data(), q.scale.data());
+  Quantised q{std::vector<std::int8_t>(at((rows + 31) / 32 * 32 * padded)), std::vector<float>(at(rows)),
+              std::vector<std::int32_t>(at(rows)), padded};
+  table.quantize(x.data(), inputs, q.rows());
   return q;
 }
 
@@ -82,6 +90,7 @@ TEST_CASE("quantisation is round(x / (absmax / 127)) in each row", "[engine]") {
         REQUIRE(std::abs(static_cast<float>(q.values[at(r * 128 + k)]) - x[at(r * inputs + k)] / q.scale[at(r)]) <=
                 0.5001F);
       for (std::int64_t k = inputs; k < 128; ++k) REQUIRE(q.values[at(r * 128 + k)] == 0);
+      REQUIRE(q.sum[at(r)] == std::accumulate(&q.values[at(r * 128)], &q.values[at(r * 128)] + 128, 0));
     }
   }
 }
@@ -102,13 +111,12 @@ TEST_CASE("int8 products equal whole-number arithmetic for every shape and proce
        {Shape{16, 64, 1}, {40, 72, 2}, {100, 200, 7}, {48, 128, 10}, {33, 300, 33}, {64, 64, 300}}) {
     const Weights weights(shape.outputs, shape.inputs);
     const auto x = normal(at(shape.rows * shape.inputs), 5);
-    const Quantised q = quantise(*kernels("generic"), x, shape.rows, shape.inputs);
+    Quantised q = quantise(*kernels("generic"), x, shape.rows, shape.inputs);
     const std::int64_t padded = (shape.inputs + 63) / 64 * 64;
     for (const Table* table : tables()) {
       INFO(table->name << " " << shape.outputs << "x" << shape.inputs << " rows " << shape.rows);
       std::vector<float> out(at(shape.rows * shape.outputs));
-      table->multiply(weights.matrix(), q.values.data(), q.scale.data(), shape.rows, 0, weights.matrix().blocks(),
-                      out.data());
+      table->multiply(weights.matrix(), q.rows(), 0, weights.matrix().blocks(), out.data());
       double worst = 0;
       for (std::int64_t r = 0; r < shape.rows; ++r)
         for (std::int64_t n = 0; n < shape.outputs; ++n) {
@@ -130,13 +138,13 @@ TEST_CASE("a row's int8 product does not depend on the rows beside it, to the la
   const auto x = normal(rows * 192, 6);
   for (const Table* table : tables()) {
     INFO(table->name);
-    const Quantised q = quantise(*table, x, rows, 192);
+    Quantised q = quantise(*table, x, rows, 192);
     std::vector<float> together(rows * 80), alone(80);
-    table->multiply(weights.matrix(), q.values.data(), q.scale.data(), rows, 0, 5, together.data());
+    table->multiply(weights.matrix(), q.rows(), 0, 5, together.data());
     for (std::int64_t r = 0; r < rows; ++r) {
       std::vector<std::int8_t> row(32 * 192);
       std::copy_n(q.values.begin() + r * 192, 192, row.begin());
-      table->multiply(weights.matrix(), row.data(), &q.scale[at(r)], 1, 0, 5, alone.data());
+      table->multiply(weights.matrix(), {row.data(), &q.scale[at(r)], &q.sum[at(r)], 1, 192}, 0, 5, alone.data());
       REQUIRE(std::memcmp(alone.data(), &together[at(r * 80)], 80 * sizeof(float)) == 0);
     }
   }

@@ -535,6 +535,10 @@ def test_probe_scores_the_same_while_writing_and_afterwards(tiny_copy: Path) -> 
             assert verdict.logit == pytest.approx(logit, abs=1e-3)
         without = gavel.Generator(model).generate(TASK, probe=False, **FEW)
         assert all(each.p_correct is None for each in without)
+        solved = gavel.Ranker(gavel.Generator(model), judges=[judge]).solve(TASK, seed=1, language_stops=False, **FEW)
+        for ranked in solved.ranked:  # a team whose judge is the writer's probe takes what that said, to the bit
+            assert ranked.verdicts[0].logit == ranked.candidate.probe_logit
+            assert ranked.candidate.p_correct == np.float32(ranked.verdicts[0].p_correct)
 
 
 # ---- Ranker ----------------------------------------------------------------------------------------------------------

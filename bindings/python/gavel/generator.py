@@ -40,7 +40,7 @@ class GenerateOptions(TypedDict, total=False):
     stop_tokens: Sequence[int]
     """Further stop tokens, beside the bundle's own [none]."""
     language_stops: bool
-    """Stop a completion where its function or class has ended [True]."""
+    """End a completion with its function, closing the types around it [True]."""
     probe: bool
     """Fill p_correct where the bundle has a probe [True]."""
 

@@ -14,11 +14,12 @@
 namespace {
 
 using gavel::kernels::Int8Matrix;
+using gavel::kernels::Int8Rows;
 
-inline void quantize_rows(const float* x, std::int64_t rows, std::int64_t inputs, std::int64_t padded, std::int8_t* q,
-                          float* scale) {
+inline void quantize_rows(const float* x, std::int64_t inputs, const Int8Rows& to) {
   constexpr float round_magic = 12582912.0F;
-  for (std::int64_t r = 0; r < rows; ++r, x += inputs, q += padded) {
+  std::int8_t* q = to.q;
+  for (std::int64_t r = 0; r < to.rows; ++r, x += inputs, q += to.padded) {
     float peak = 0;
     std::int64_t k = 0;
     Vector peaks{};
@@ -28,15 +29,18 @@ inline void quantize_rows(const float* x, std::int64_t rows, std::int64_t inputs
     }
     for (; k < inputs; ++k) peak = std::fabs(x[k]) > peak ? std::fabs(x[k]) : peak;
     peak = largest(peaks) > peak ? largest(peaks) : peak;
-    scale[r] = peak / 127.0F;
+    to.scale[r] = peak / 127.0F;
     const float inverse = peak > 0 ? 127.0F / peak : 0.0F;
+    std::int32_t sum = 0;
     for (k = 0; k < inputs; ++k) {
       const float shifted = x[k] * inverse + round_magic;
       std::int32_t bits;
       std::memcpy(&bits, &shifted, sizeof bits);
       q[k] = static_cast<std::int8_t>(bits - 0x4B400000);
+      sum += q[k];
     }
-    for (k = inputs; k < padded; ++k) q[k] = 0;
+    to.sum[r] = sum;
+    for (k = inputs; k < to.padded; ++k) q[k] = 0;
   }
 }
 
@@ -59,45 +63,58 @@ inline void finish(const Int8Matrix& w, const std::int32_t* sums, float row_scal
   }
 }
 
-/// R rows times one block of 16 outputs.
+/// Weights are read once a step, from memory; the processor's own prefetching ends with every page.
+inline void prefetch(const std::int8_t* tile) {
+  constexpr std::int64_t ahead = 4096;
+  __builtin_prefetch(tile + ahead);
+}
+
+#if defined(__AVX512VNNI__)
+/// sums[n] += weights[n][0..3] . four[0..3], unsigned by signed. The intrinsic costs GCC a broadcast and two moves more.
+inline void add_products(__m512i& sums, __m512i weights, const std::int8_t* four) {
+  asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(weights), "m"(*reinterpret_cast<const char(*)[4]>(four)));
+}
+#endif
+
+/// The first R rows of `x` times one block of 16 outputs.
 template <int R>
-inline void multiply_block(const Int8Matrix& w, const std::int8_t* q, const float* scale, std::int64_t block,
-                           float* out) {
-  const std::int64_t padded = w.padded_inputs(), steps = padded / 4;
+inline void multiply_block(const Int8Matrix& w, const Int8Rows& x, std::int64_t block, float* out) {
+  const std::int64_t padded = x.padded, steps = padded / 4;
   const std::int8_t* tile = w.tiles + block * steps * 64;
+  const std::int8_t* q = x.q;
   alignas(64) std::int32_t sums[R][16];
 #if defined(__AVX512VNNI__)
-  // dpbusd wants one unsigned side: q + 128, and 128 times the weights' sums is taken off again.
-  __m512i acc[R], offset = _mm512_setzero_si512();
+  // dpbusd wants one unsigned side: the weights + 128; 128 times the row's sum is taken off again.
+  __m512i acc[R];
   const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
-  for (int r = 0; r < R; ++r) acc[r] = _mm512_setzero_si512();
+  // All loops over r are unrolled, else the sums live in memory.
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) acc[r] = _mm512_set1_epi32(-128 * x.sum[r]);
   for (std::int64_t k = 0; k < steps; ++k) {
-    const __m512i weights = _mm512_loadu_si512(tile + k * 64);
-    offset = _mm512_dpbusd_epi32(offset, flip, weights);
-    for (int r = 0; r < R; ++r) {
-      std::int32_t four;
-      std::memcpy(&four, q + r * padded + k * 4, 4);
-      const __m512i x = _mm512_set1_epi32(four ^ static_cast<std::int32_t>(0x80808080U));
-      acc[r] = _mm512_dpbusd_epi32(acc[r], x, weights);
-    }
+    prefetch(tile + k * 64);
+    const __m512i weights = _mm512_xor_si512(_mm512_loadu_si512(tile + k * 64), flip);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) add_products(acc[r], weights, q + r * padded + k * 4);
   }
-  for (int r = 0; r < R; ++r) _mm512_store_si512(sums[r], _mm512_sub_epi32(acc[r], offset));
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) _mm512_store_si512(sums[r], acc[r]);
 #elif defined(__AVX2__)
   // |q| * sign(w, q) keeps each pair of products within int16: 2 * 127 * 127 < 32768.
   __m256i acc[R][2];
   const __m256i ones = _mm256_set1_epi16(1);
   for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
   for (std::int64_t k = 0; k < steps; ++k) {
+    prefetch(tile + k * 64);
     const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(tile + k * 64));
     const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(tile + k * 64 + 32));
     for (int r = 0; r < R; ++r) {
       std::int32_t four;
       std::memcpy(&four, q + r * padded + k * 4, 4);
-      const __m256i x = _mm256_set1_epi32(four), size = _mm256_abs_epi8(x);
+      const __m256i value = _mm256_set1_epi32(four), size = _mm256_abs_epi8(value);
       acc[r][0] =
-          _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(_mm256_maddubs_epi16(size, _mm256_sign_epi8(low, x)), ones));
+          _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(_mm256_maddubs_epi16(size, _mm256_sign_epi8(low, value)), ones));
       acc[r][1] =
-          _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(_mm256_maddubs_epi16(size, _mm256_sign_epi8(high, x)), ones));
+          _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(_mm256_maddubs_epi16(size, _mm256_sign_epi8(high, value)), ones));
     }
   }
   for (int r = 0; r < R; ++r) {
@@ -111,22 +128,20 @@ inline void multiply_block(const Int8Matrix& w, const std::int8_t* q, const floa
       for (int n = 0; n < 16; ++n)
         for (int i = 0; i < 4; ++i) sums[r][n] += q[r * padded + k * 4 + i] * tile[k * 64 + n * 4 + i];
 #endif
-  for (int r = 0; r < R; ++r) finish(w, sums[r], scale[r], block, out + r * w.outputs);
+  for (int r = 0; r < R; ++r) finish(w, sums[r], x.scale[r], block, out + r * w.outputs);
 }
 
-inline void multiply_blocks(const Int8Matrix& w, const std::int8_t* q, const float* scale, std::int64_t rows,
-                            std::int64_t first, std::int64_t last, float* out) {
+inline void multiply_blocks(const Int8Matrix& w, const Int8Rows& x, std::int64_t first, std::int64_t last, float* out) {
 #if defined(__AVX512F__)
   constexpr int tall = 10;
 #else
   constexpr int tall = 5;
 #endif
-  const std::int64_t padded = w.padded_inputs();
   for (std::int64_t block = first; block < last; ++block) {
     std::int64_t r = 0;
-    for (; r + tall <= rows; r += tall) multiply_block<tall>(w, q + r * padded, scale + r, block, out + r * w.outputs);
-    for (; r + 4 <= rows; r += 4) multiply_block<4>(w, q + r * padded, scale + r, block, out + r * w.outputs);
-    for (; r < rows; ++r) multiply_block<1>(w, q + r * padded, scale + r, block, out + r * w.outputs);
+    for (; r + tall <= x.rows; r += tall) multiply_block<tall>(w, x.from(r), block, out + r * w.outputs);
+    for (; r + 4 <= x.rows; r += 4) multiply_block<4>(w, x.from(r), block, out + r * w.outputs);
+    for (; r < x.rows; ++r) multiply_block<1>(w, x.from(r), block, out + r * w.outputs);
   }
 }
 

@@ -18,6 +18,17 @@ struct Int8Matrix {
   [[nodiscard]] std::int64_t blocks() const { return (outputs + 15) / 16; }
 };
 
+/// Activations in int8, a scale for each row, and each row's sum: what a product with unsigned weights takes off again.
+struct Int8Rows {
+  std::int8_t* q;     ///< [rows][padded], readable up to a multiple of 32 rows
+  float* scale;       ///< [rows]
+  std::int32_t* sum;  ///< [rows]
+  std::int64_t rows, padded;
+  [[nodiscard]] Int8Rows from(std::int64_t row) const {
+    return {q + row * padded, scale + row, sum + row, rows - row, padded};
+  }
+};
+
 /// One layer's attention over caches. Keys of a head are stored in groups of 16 tokens, [C/16][D][16]; values [C][D].
 struct Attention {
   const float* query;  ///< [tokens][heads][D], rotated and scaled
@@ -41,13 +52,10 @@ struct Table {
   const char* name;
 
   /// Symmetric int8 per row: q[r][k] = round(x[r][k] / scale[r]), scale = absmax / 127; padded with zeros.
-  void (*quantize)(const float* x, std::int64_t rows, std::int64_t inputs, std::int64_t padded, std::int8_t* q,
-                   float* scale);
+  void (*quantize)(const float* x, std::int64_t inputs, const Int8Rows& to);
 
   /// out[r][n] = scale[r] * w.scale[n] * sum_k q[r][k] w[n][k] + bias[n] for blocks [first, last) of 16 outputs.
-  /// `q` must be readable up to a multiple of 32 rows.
-  void (*multiply)(const Int8Matrix& w, const std::int8_t* q, const float* scale, std::int64_t rows, std::int64_t first,
-                   std::int64_t last, float* out);
+  void (*multiply)(const Int8Matrix& w, const Int8Rows& x, std::int64_t first, std::int64_t last, float* out);
 
   void (*rms_norm)(const float* x, const float* weight, float eps, std::int64_t rows, std::int64_t size, float* out);
 

@@ -60,10 +60,11 @@ inline void finish_tile(const Int8Matrix& w, const std::int32_t* sums, const flo
   for (std::int64_t r = 0; r < rows; ++r) finish(w, sums + r * 16, scale[r], block, out + r * w.outputs);
 }
 
-/// Blocks [first, last) for rows in pairs of 16; `q` must be readable up to a multiple of 32 rows.
-void multiply_tiles(const Int8Matrix& w, const std::int8_t* q, const float* scale, std::int64_t rows,
-                    std::int64_t first, std::int64_t last, float* out) {
-  if (rows < 3) return multiply_blocks(w, q, scale, rows, first, last, out);
+/// Blocks [first, last) for rows in pairs of 16.
+void multiply_tiles(const Int8Matrix& w, const Int8Rows& x, std::int64_t first, std::int64_t last, float* out) {
+  const std::int64_t rows = x.rows;
+  const float* scale = x.scale;
+  if (rows < 3) return multiply_blocks(w, x, first, last, out);
   const TileConfig config;
   _tile_loadconfig(&config);
   const std::int64_t padded = w.padded_inputs(), steps = padded / 64;
@@ -79,7 +80,7 @@ void multiply_tiles(const Int8Matrix& w, const std::int8_t* q, const float* scal
       for (std::int64_t r = top; r < bottom; r += 32) {
         const std::int64_t here = bottom - r < 32 ? bottom - r : 32;
         const std::int64_t upper = here < 16 ? here : 16, lower = here - upper;
-        const std::int8_t* a = q + r * padded;
+        const std::int8_t* a = x.q + r * padded;
         _tile_zero(0);
         _tile_zero(1);
         if (lower > 0) {

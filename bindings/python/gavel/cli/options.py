@@ -171,7 +171,7 @@ class Sampling:
         _of(
             SAMPLING,
             "--language-stops/--no-language-stops",
-            help="End a completion where its function or class ends.",
+            help="End a completion with its function; close the types around it.",
         ),
     ] = True
     probe: Annotated[
