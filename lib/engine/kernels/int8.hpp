@@ -69,36 +69,44 @@ inline void prefetch(const std::int8_t* tile) {
   __builtin_prefetch(tile + ahead);
 }
 
-#if defined(__AVX512VNNI__)
-/// sums[n] += weights[n][0..3] . four[0..3], unsigned by signed. The intrinsic costs GCC a broadcast and two moves more.
-inline void add_products(__m512i& sums, __m512i weights, const std::int8_t* four) {
-  asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(weights), "m"(*reinterpret_cast<const char(*)[4]>(four)));
-}
-#endif
-
-/// The first R rows of `x` times one block of 16 outputs.
-template <int R>
-inline void multiply_block(const Int8Matrix& w, const Int8Rows& x, std::int64_t block, float* out) {
+/// The first R rows of `x` times B blocks of 16 outputs.
+template <int R, int B>
+inline void multiply_tile(const Int8Matrix& w, const Int8Rows& x, std::int64_t block, float* out) {
   const std::int64_t padded = x.padded, steps = padded / 4;
   const std::int8_t* tile = w.tiles + block * steps * 64;
   const std::int8_t* q = x.q;
-  alignas(64) std::int32_t sums[R][16];
+  alignas(64) std::int32_t sums[B][R][16];
 #if defined(__AVX512VNNI__)
-  // dpbusd wants one unsigned side: the weights + 128; 128 times the row's sum is taken off again.
-  __m512i acc[R];
+  // dpbusd wants one unsigned side: the weights + 128; 128 times the row's sum is taken off again. A broadcast costs
+  // twice what a product does, hence two blocks. All loops over r and b are unrolled, else the sums live in memory.
+  __m512i acc[B][R];
   const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
-  // All loops over r are unrolled, else the sums live in memory.
 #pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) acc[r] = _mm512_set1_epi32(-128 * x.sum[r]);
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+    for (int b = 0; b < B; ++b) acc[b][r] = _mm512_set1_epi32(-128 * x.sum[r]);
   for (std::int64_t k = 0; k < steps; ++k) {
-    prefetch(tile + k * 64);
-    const __m512i weights = _mm512_xor_si512(_mm512_loadu_si512(tile + k * 64), flip);
+    __m512i weights[B];
+#pragma GCC unroll 2
+    for (int b = 0; b < B; ++b) {
+      prefetch(tile + (b * steps + k) * 64);
+      weights[b] = _mm512_xor_si512(_mm512_loadu_si512(tile + (b * steps + k) * 64), flip);
+    }
 #pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) add_products(acc[r], weights, q + r * padded + k * 4);
+    for (int r = 0; r < R; ++r) {
+      __m512i four;
+      asm("vpbroadcastd %1, %0" : "=v"(four) : "m"(*reinterpret_cast<const char(*)[4]>(q + r * padded + k * 4)));
+#pragma GCC unroll 2
+      for (int b = 0; b < B; ++b)  // GCC 12's intrinsic moves the sums to and fro
+        asm("vpdpbusd %2, %1, %0" : "+v"(acc[b][r]) : "v"(weights[b]), "v"(four));
+    }
   }
 #pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) _mm512_store_si512(sums[r], acc[r]);
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+    for (int b = 0; b < B; ++b) _mm512_store_si512(sums[b][r], acc[b][r]);
 #elif defined(__AVX2__)
+  static_assert(B == 1);
   // |q| * sign(w, q) keeps each pair of products within int16: 2 * 127 * 127 < 32768.
   __m256i acc[R][2];
   const __m256i ones = _mm256_set1_epi16(1);
@@ -118,31 +126,41 @@ inline void multiply_block(const Int8Matrix& w, const Int8Rows& x, std::int64_t 
     }
   }
   for (int r = 0; r < R; ++r) {
-    _mm256_store_si256(reinterpret_cast<__m256i*>(sums[r]), acc[r][0]);
-    _mm256_store_si256(reinterpret_cast<__m256i*>(sums[r] + 8), acc[r][1]);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(sums[0][r]), acc[r][0]);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(sums[0][r] + 8), acc[r][1]);
   }
 #else
+  static_assert(B == 1);
   std::memset(sums, 0, sizeof sums);
   for (std::int64_t k = 0; k < steps; ++k)
     for (int r = 0; r < R; ++r)
       for (int n = 0; n < 16; ++n)
-        for (int i = 0; i < 4; ++i) sums[r][n] += q[r * padded + k * 4 + i] * tile[k * 64 + n * 4 + i];
+        for (int i = 0; i < 4; ++i) sums[0][r][n] += q[r * padded + k * 4 + i] * tile[k * 64 + n * 4 + i];
 #endif
-  for (int r = 0; r < R; ++r) finish(w, sums[r], x.scale[r], block, out + r * w.outputs);
+  for (int b = 0; b < B; ++b)
+    for (int r = 0; r < R; ++r) finish(w, sums[b][r], x.scale[r], block + b, out + r * w.outputs);
+}
+
+#if defined(__AVX512VNNI__)
+constexpr int most_rows = 12, most_blocks = 2;
+#else
+constexpr int most_rows = 5, most_blocks = 1;
+#endif
+
+/// All rows of `x` times B blocks, in one reading of the weights up to `most_rows`.
+template <int B, int R = most_rows>
+inline void multiply_rows(const Int8Matrix& w, const Int8Rows& x, std::int64_t block, float* out) {
+  if constexpr (R > 0) {
+    std::int64_t r = 0;
+    for (; r + R <= x.rows; r += R) multiply_tile<R, B>(w, x.from(r), block, out + r * w.outputs);
+    if (r < x.rows) multiply_rows<B, R - 1>(w, x.from(r), block, out + r * w.outputs);
+  }
 }
 
 inline void multiply_blocks(const Int8Matrix& w, const Int8Rows& x, std::int64_t first, std::int64_t last, float* out) {
-#if defined(__AVX512F__)
-  constexpr int tall = 10;
-#else
-  constexpr int tall = 5;
-#endif
-  for (std::int64_t block = first; block < last; ++block) {
-    std::int64_t r = 0;
-    for (; r + tall <= x.rows; r += tall) multiply_block<tall>(w, x.from(r), block, out + r * w.outputs);
-    for (; r + 4 <= x.rows; r += 4) multiply_block<4>(w, x.from(r), block, out + r * w.outputs);
-    for (; r < x.rows; ++r) multiply_block<1>(w, x.from(r), block, out + r * w.outputs);
-  }
+  std::int64_t block = first;
+  for (; block + most_blocks <= last; block += most_blocks) multiply_rows<most_blocks>(w, x, block, out);
+  for (; block < last; ++block) multiply_rows<1>(w, x, block, out);
 }
 
 }  // namespace
