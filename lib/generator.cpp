@@ -69,7 +69,7 @@ class Writer {
       : task_(task),
         options_(options),
         most_tokens_(most_tokens),
-        decoder_(model.tokenizer()),
+        decoder_(model.tokenizer(), task.prompting == Prompting::completion),
         stops_(options.stop),
         sampler_(options.sampling) {
     if (options.language_stops && task.prompting == Prompting::completion) scanner_.emplace(task.prompt, task.language);

@@ -50,7 +50,9 @@ class Tokenizer {
 /// next token. Not thread-safe; one per stream.
 class StreamDecoder {
  public:
-  explicit StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer) : tokenizer_(std::move(tokenizer)) {}
+  /// `continues`: the stream goes on where other text ended, so that a space it begins with is its own.
+  explicit StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool continues = false)
+      : tokenizer_(std::move(tokenizer)), continues_(continues) {}
 
   /// The text that became complete with this token; may be empty.
   [[nodiscard]] std::string push(std::int32_t id);
@@ -60,8 +62,9 @@ class StreamDecoder {
 
  private:
   std::shared_ptr<const Tokenizer> tokenizer_;
+  bool continues_;
   std::string pending_;
-  bool first_ = true;  // SentencePiece: the first token's leading space is the dummy prefix
+  bool first_ = true;  // SentencePiece: the first token's leading space may be the dummy prefix
 };
 
 }  // namespace gavel

@@ -8,7 +8,7 @@ std::string StreamDecoder::push(std::int32_t id) {
   if (first_ && !bytes.empty()) {
     first_ = false;
     // Where decoding drops the space that the tokenizer put before the text, so does the stream.
-    if (bytes.front() == ' ' && tokenizer_->decode({id}).size() < bytes.size()) bytes.remove_prefix(1);
+    if (!continues_ && bytes.front() == ' ' && tokenizer_->decode({id}).size() < bytes.size()) bytes.remove_prefix(1);
   }
   pending_ += bytes;
   std::string out;

@@ -1,7 +1,6 @@
 """Tokenizers give the ids of their reference libraries: ``tokenizers`` and ``sentencepiece``."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,10 @@ from hypothesis import strategies as st
 from tokenizers import normalizers, pre_tokenizers
 
 import gavel
+from gavel.toolkit.pull import models_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
-MODELS = Path(os.environ.get("GAVEL_MODELS", Path.home() / "models"))
 CHECKPOINTS = {
     "smollm2": "smollm2-135m-instruct.gguf",
     "qwen2.5": "qwen2.5-coder-0.5b-instruct.gguf",
@@ -60,13 +59,13 @@ class Pair:
 
 @pytest.fixture(scope="module", params=CHECKPOINTS)
 def pair(request, tmp_path_factory) -> Pair:
-    checkpoint = MODELS / CHECKPOINTS[request.param]
+    checkpoint = models_folder() / CHECKPOINTS[request.param]
     if not checkpoint.is_file():
-        pytest.skip(f"{checkpoint} is not there; fetch the model or set GAVEL_MODELS to its folder")
+        pytest.skip(f"{checkpoint} is not there; bring it with `gavel pull {checkpoint.stem}`")
     from transformers import AutoTokenizer
 
     folder = tmp_path_factory.mktemp(request.param)
-    AutoTokenizer.from_pretrained(str(MODELS), gguf_file=checkpoint.name).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(str(checkpoint.parent), gguf_file=checkpoint.name).save_pretrained(folder)
     path = folder / "tokenizer.json"
     whole = tokenizers.Tokenizer.from_file(str(path))
     # The conversion from GGUF leaves out what the models' own files have.

@@ -64,6 +64,7 @@ TEST_CASE("SentencePiece tokens have bytes, and a stream joins them", "[text]") 
   CHECK(stream.push(262) == " a");
   CHECK(stream.push(3 + 0xC3).empty());
   CHECK(stream.push(3 + 0xA9) == "é");
+  CHECK(gavel::StreamDecoder(tokenizer, true).push(262) == " a");
 }
 
 TEST_CASE("text never becomes a SentencePiece control token", "[text]") {

@@ -100,6 +100,10 @@ void multiply_tiles(const Int8Matrix& w, const Int8Rows& x, std::int64_t first, 
           _tile_stored(3, sums[3], 64);
         } else {
           for (std::int64_t k = 0; k < steps; ++k) {
+            for (int line = 0; line < 1024; line += 64) {
+              prefetch(left + k * 1024 + line);
+              prefetch(right + k * 1024 + line);
+            }
             _tile_loadd(4, a + k * 64, stride);
             _tile_loadd(6, left + k * 1024, 64);
             _tile_loadd(7, right + k * 1024, 64);
