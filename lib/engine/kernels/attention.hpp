@@ -39,18 +39,33 @@ struct Rows {
   }
 };
 
-/// scores[r][key] = query[r] . key for R rows and one group of 16 keys.
-template <int R>
-inline void score_group(const float* query, std::int64_t dim, const float* keys, float* scores) {
-  Vector acc[R][vectors_per_group] = {};
+/// scores[r][key] = query[r] . key for R rows and G groups of 16 keys.
+template <int R, int G>
+inline void score_groups(const float* query, std::int64_t dim, const float* keys, float* scores) {
+  Vector acc[R][G][vectors_per_group] = {};
   for (std::int64_t d = 0; d < dim; ++d) {
-    Vector key[vectors_per_group];
-    for (int v = 0; v < vectors_per_group; ++v) key[v] = load(keys + d * 16 + v * lanes);
-    for (int r = 0; r < R; ++r)
-      for (int v = 0; v < vectors_per_group; ++v) acc[r][v] += query[r * dim + d] * key[v];
+    Vector key[G][vectors_per_group];
+    for (int g = 0; g < G; ++g)
+      for (int v = 0; v < vectors_per_group; ++v) key[g][v] = load(keys + (g * dim + d) * 16 + v * lanes);
+    for (int r = 0; r < R; ++r) {
+      const Vector q = broadcast(query[r * dim + d]);
+      for (int g = 0; g < G; ++g)
+        for (int v = 0; v < vectors_per_group; ++v) acc[r][g][v] += q * key[g][v];
+    }
   }
   for (int r = 0; r < R; ++r)
-    for (int v = 0; v < vectors_per_group; ++v) store(scores + r * key_block + v * lanes, acc[r][v]);
+    for (int g = 0; g < G; ++g)
+      for (int v = 0; v < vectors_per_group; ++v) store(scores + r * key_block + g * 16 + v * lanes, acc[r][g][v]);
+}
+
+/// The same for rows [first, last), as many at once as the register file holds.
+template <int G, int R = lanes == 16 ? 8 : 4>
+inline void score_rows(const Rows& rows, std::int64_t first, std::int64_t last, const float* keys, std::int64_t key) {
+  if constexpr (R > 0) {
+    for (; first + R <= last; first += R)
+      score_groups<R, G>(rows.query + first * rows.dim, rows.dim, keys, rows.scores + first * key_block + key);
+    if (first < last) score_rows<G, R - 1>(rows, first, last, keys, key);
+  }
 }
 
 /// out[r][d..] += p[r][key] * value[key][d..] for R rows and V vectors of the head.
@@ -76,6 +91,15 @@ inline void add_values(const float* p, const float* values, std::int64_t dim, st
   for (; d + lanes <= dim; d += lanes) add_values<R, 1>(p, values + d, dim, keys, out + d);
 }
 
+template <int R = 4>
+inline void add_rows(const Rows& rows, std::int64_t first, std::int64_t last, const float* values, std::int64_t keys) {
+  if constexpr (R > 0) {
+    for (; first + R <= last; first += R)
+      add_values<R>(rows.scores + first * key_block, values, rows.dim, keys, rows.out + first * rows.dim);
+    if (first < last) add_rows<R - 1>(rows, first, last, values, keys);
+  }
+}
+
 /// One block of keys [begin, end), at most `key_block` of them, for rows [first, last): scores, softmax update, values.
 /// `limit` is how many keys each group of `group` rows sees; null where all are seen.
 inline void attend_block(const Rows& rows, std::int64_t first, std::int64_t last, const float* keys,
@@ -83,14 +107,10 @@ inline void attend_block(const Rows& rows, std::int64_t first, std::int64_t last
                          std::int64_t group) {
   const std::int64_t dim = rows.dim, count = end - begin;
   const std::int64_t width = (count + 15) / 16 * 16;
-  constexpr int tall = lanes == 16 ? 8 : 4;  // as many rows as the register file holds
-  for (std::int64_t key = 0; key < width; key += 16) {
-    const float* k = keys + (begin + key) * dim;
-    std::int64_t r = first;
-    for (; r + tall <= last; r += tall)
-      score_group<tall>(rows.query + r * dim, dim, k, rows.scores + r * key_block + key);
-    for (; r < last; ++r) score_group<1>(rows.query + r * dim, dim, k, rows.scores + r * key_block + key);
-  }
+  constexpr int wide = lanes == 16 ? 2 : 1;  // a broadcast of AVX-512 costs twice what a product does
+  std::int64_t key = 0;
+  for (; key + wide * 16 <= width; key += wide * 16) score_rows<wide>(rows, first, last, keys + (begin + key) * dim, key);
+  for (; key < width; key += 16) score_rows<1>(rows, first, last, keys + (begin + key) * dim, key);
   for (std::int64_t r = first; r < last; ++r) {
     float* s = rows.scores + r * key_block;
     std::int64_t seen = count;
@@ -115,11 +135,7 @@ inline void attend_block(const Rows& rows, std::int64_t first, std::int64_t last
     if (keep != 1.0F)
       for (std::int64_t d = 0; d < dim; d += lanes) store(rows.out + r * dim + d, load(rows.out + r * dim + d) * keep);
   }
-  std::int64_t r = first;
-  for (; r + 4 <= last; r += 4)
-    add_values<4>(rows.scores + r * key_block, values + begin * dim, dim, count, rows.out + r * dim);
-  for (; r < last; ++r)
-    add_values<1>(rows.scores + r * key_block, values + begin * dim, dim, count, rows.out + r * dim);
+  add_rows(rows, first, last, values + begin * dim, count);
 }
 
 inline void attend_keys(const Rows& rows, std::int64_t first, std::int64_t last, const float* keys, const float* values,
