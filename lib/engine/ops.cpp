@@ -67,34 +67,50 @@ void rotate(const float* in, const float* cos, const float* sin, int64_t half, f
   }
 }
 
+using Product = void (*)(const kernels::Int8Matrix&, const kernels::Int8Rows&, int64_t, int64_t, float*);
+
+/// Quantises x [..., K] and multiplies it, `count` blocks of weights in all, into float32 [..., width].
+Tensor multiply(const Tensor& x, const kernels::Int8Matrix& matrix, Product product, int64_t count, int64_t width) {
+  const Tensor input = contiguous_float(x);
+  const int64_t inputs = matrix.inputs, rows = input.numel() / inputs, padded = matrix.padded_inputs();
+  const Tensor q = at::empty({(rows + 31) / 32 * 32, padded}, at::kChar);
+  const Tensor scale = at::empty({rows}, at::kFloat), sum = at::empty({rows}, at::kInt);
+  const kernels::Int8Rows quantised{q.data_ptr<int8_t>(), scale.data_ptr<float>(), sum.data_ptr<int32_t>(), rows,
+                                    padded};
+  auto sizes = input.sizes().vec();
+  sizes.back() = width;
+  Tensor out = at::empty(sizes, at::kFloat);
+  const float* from = input.const_data_ptr<float>();
+  float* to = out.data_ptr<float>();
+  over_rows(rows, [&](int64_t first, int64_t last) {
+    kernels::Int8Rows part = quantised.from(first);
+    part.rows = last - first;
+    kernels::kernels().quantize(from + first * inputs, inputs, part);
+  });
+  at::parallel_for(0, count, 4, [&](int64_t first, int64_t last) { product(matrix, quantised, first, last, to); });
+  return out;
+}
+
+kernels::Int8Matrix matrix_of(const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias,
+                              int64_t inputs) {
+  const kernels::Int8Matrix matrix{weight.const_data_ptr<int8_t>(), scale.const_data_ptr<float>(),
+                                   bias ? bias->const_data_ptr<float>() : nullptr, scale.size(0), inputs};
+  TORCH_CHECK(weight.is_contiguous() && weight.numel() == matrix.blocks() * 16 * matrix.padded_inputs(),
+              "gavel: int8 tiles of ", weight.sizes(), " do not hold ", matrix.outputs, " x ", inputs);
+  return matrix;
+}
+
 }  // namespace
 
 Tensor linear_int8(const Tensor& x, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias) {
-  const Tensor input = contiguous_float(x);
-  const int64_t inputs = input.size(-1), rows = input.numel() / inputs, outputs = scale.size(0);
-  const kernels::Int8Matrix matrix{weight.const_data_ptr<int8_t>(), scale.const_data_ptr<float>(),
-                                   bias ? bias->const_data_ptr<float>() : nullptr, outputs, inputs};
-  TORCH_CHECK(weight.is_contiguous() && weight.numel() == matrix.blocks() * 16 * matrix.padded_inputs(),
-              "gavel::linear_int8: tiles of ", weight.sizes(), " do not hold ", outputs, " x ", inputs);
-  const int64_t padded = matrix.padded_inputs();
-  const Tensor quantised = at::empty({(rows + 31) / 32 * 32, padded}, at::kChar);
-  const Tensor row_scale = at::empty({rows}, at::kFloat), row_sum = at::empty({rows}, at::kInt);
-  auto sizes = input.sizes().vec();
-  sizes.back() = outputs;
-  Tensor out = at::empty(sizes, at::kFloat);
-  const auto& table = kernels::kernels();
-  const float* from = input.const_data_ptr<float>();
-  const kernels::Int8Rows quantized{quantised.data_ptr<int8_t>(), row_scale.data_ptr<float>(),
-                                    row_sum.data_ptr<int32_t>(), rows, padded};
-  float* to = out.data_ptr<float>();
-  over_rows(rows, [&](int64_t first, int64_t last) {
-    kernels::Int8Rows part = quantized.from(first);
-    part.rows = last - first;
-    table.quantize(from + first * inputs, inputs, part);
-  });
-  at::parallel_for(0, matrix.blocks(), 4,
-                   [&](int64_t first, int64_t last) { table.multiply(matrix, quantized, first, last, to); });
-  return out;
+  const kernels::Int8Matrix matrix = matrix_of(weight, scale, bias, x.size(-1));
+  return multiply(x, matrix, kernels::kernels().multiply, matrix.blocks(), matrix.outputs);
+}
+
+Tensor gated_int8(const Tensor& x, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias) {
+  const kernels::Int8Matrix matrix = matrix_of(weight, scale, bias, x.size(-1));
+  if (matrix.outputs % 32 != 0) return silu_mul(linear_int8(x, weight, scale, bias));
+  return multiply(x, matrix, kernels::kernels().multiply_gated, matrix.blocks() / 2, matrix.outputs / 2);
 }
 
 Tensor rows_int8(const Tensor& weight, const Tensor& scale, const Tensor& rows, int64_t inputs) {
@@ -224,6 +240,7 @@ Tensor pool(const Tensor& x, const Tensor& starts) {
 
 TORCH_LIBRARY(gavel, m) {
   m.def("linear_int8(Tensor x, Tensor weight, Tensor scale, Tensor? bias) -> Tensor");
+  m.def("gated_int8(Tensor x, Tensor weight, Tensor scale, Tensor? bias) -> Tensor");
   m.def("rows_int8(Tensor weight, Tensor scale, Tensor rows, int inputs) -> Tensor");
   m.def("rms_norm(Tensor x, Tensor weight, float eps) -> Tensor");
   m.def("silu_mul(Tensor x) -> Tensor");
@@ -236,6 +253,7 @@ TORCH_LIBRARY(gavel, m) {
 
 TORCH_LIBRARY_IMPL(gavel, CPU, m) {
   m.impl("linear_int8", gavel::ops::linear_int8);
+  m.impl("gated_int8", gavel::ops::gated_int8);
   m.impl("rows_int8", gavel::ops::rows_int8);
   m.impl("rms_norm", gavel::ops::rms_norm);
   m.impl("silu_mul", gavel::ops::silu_mul);
@@ -245,6 +263,7 @@ TORCH_LIBRARY_IMPL(gavel, CPU, m) {
 
 TORCH_LIBRARY_IMPL(gavel, CUDA, m) {
   m.impl("linear_int8", gavel::ops::composed::linear_int8);
+  m.impl("gated_int8", gavel::ops::composed::gated_int8);
   m.impl("rows_int8", gavel::ops::composed::rows_int8);
   m.impl("rms_norm", gavel::ops::composed::rms_norm);
   m.impl("silu_mul", gavel::ops::composed::silu_mul);

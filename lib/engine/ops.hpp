@@ -14,6 +14,9 @@ using at::Tensor;
 /// y = x W^T + b with tiled int8 weights and activations quantised per row. x float32 [..., K], y float32 [..., N].
 Tensor linear_int8(const Tensor& x, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias);
 
+/// silu(x G^T) * (x V^T) for the tiled int8 weights [G; V] of a gated MLP, float32 [..., N / 2].
+Tensor gated_int8(const Tensor& x, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias);
+
 /// Rows of a tiled int8 matrix as float32 [R, K].
 Tensor rows_int8(const Tensor& weight, const Tensor& scale, const Tensor& rows, int64_t inputs);
 
@@ -36,6 +39,7 @@ Tensor pool(const Tensor& x, const Tensor& starts);
 /// Here the order inside a head's keys is [C, D].
 namespace composed {
 Tensor linear_int8(const Tensor& x, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias);
+Tensor gated_int8(const Tensor& x, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias);
 Tensor rows_int8(const Tensor& weight, const Tensor& scale, const Tensor& rows, int64_t inputs);
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps);
 Tensor silu_mul(const Tensor& x);

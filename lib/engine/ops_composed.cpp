@@ -43,6 +43,10 @@ Tensor linear_int8(const Tensor& x, const Tensor& weight, const Tensor& scale, c
   return y.reshape(sizes);
 }
 
+Tensor gated_int8(const Tensor& x, const Tensor& weight, const Tensor& scale, const std::optional<Tensor>& bias) {
+  return silu_mul(linear_int8(x, weight, scale, bias));
+}
+
 Tensor rows_int8(const Tensor& weight, const Tensor& scale, const Tensor& rows, int64_t inputs) {
   const Tensor plain = weight.dim() == 4 ? untile(weight, scale.size(0), inputs) : weight;
   return plain.index_select(0, rows).to(at::kFloat) * scale.index_select(0, rows).unsqueeze(-1);

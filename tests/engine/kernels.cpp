@@ -132,6 +132,26 @@ TEST_CASE("int8 products equal whole-number arithmetic for every shape and proce
   }
 }
 
+TEST_CASE("a gated int8 product is silu of its first half times its second, for every processor", "[engine]") {
+  const Weights weights(96, 200);
+  for (const std::int64_t rows : {1, 2, 7, 10, 13, 33, 300}) {
+    const auto x = normal(at(rows * 200), 15);
+    for (const Table* table : tables()) {
+      INFO(table->name << " rows " << rows);
+      Quantised q = quantise(*table, x, rows, 200);
+      std::vector<float> plain(at(rows * 96)), gated(at(rows * 48));
+      table->multiply(weights.matrix(), q.rows(), 0, 6, plain.data());
+      table->multiply_gated(weights.matrix(), q.rows(), 0, 3, gated.data());
+      for (std::int64_t r = 0; r < rows; ++r)
+        for (std::int64_t n = 0; n < 48; ++n) {
+          const double gate = plain[at(r * 96 + n)], value = plain[at(r * 96 + 48 + n)];
+          REQUIRE(static_cast<double>(gated[at(r * 48 + n)]) ==
+                  Approx(gate / (1 + std::exp(-gate)) * value).epsilon(1e-5).margin(1e-6));
+        }
+    }
+  }
+}
+
 TEST_CASE("a row's int8 product does not depend on the rows beside it, to the last bit", "[engine]") {
   const Weights weights(80, 192);
   constexpr std::int64_t rows = 45;

@@ -43,6 +43,20 @@ TEST_CASE("kernels and composed operators agree on int8 weights", "[engine]") {
   REQUIRE(difference(ops::composed::rows_int8(weight, scale, rows, 72), ops::rows_int8(weight, scale, rows, 72)) == 0);
 }
 
+TEST_CASE("a gated product is the activation of the plain one", "[engine]") {
+  at::manual_seed(5);
+  for (const int64_t half : {48, 40}) {  // in whole blocks, and not
+    const Tensor weight = tiles(at::randint(-127, 128, {2 * half, 72}, at::kChar)), scale = at::rand({2 * half}) / 500,
+                 bias = at::randn({2 * half});
+    for (const int64_t rows : {1, 10, 37}) {
+      const Tensor x = at::randn({rows, 72});
+      REQUIRE(difference(ops::gated_int8(x, weight, scale, bias),
+                         ops::silu_mul(ops::linear_int8(x, weight, scale, bias))) < 1e-6);
+      REQUIRE(ops::gated_int8(x, weight, scale, {}).sizes() == at::IntArrayRef({rows, half}));
+    }
+  }
+}
+
 TEST_CASE("kernels and composed operators agree on norm, activation and pooling", "[engine]") {
   at::manual_seed(2);
   const Tensor x = at::randn({9, 70}), weight = at::randn({70}), starts = longs({0, 4, 5, 9});

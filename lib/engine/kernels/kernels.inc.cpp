@@ -40,7 +40,7 @@ void silu_mul(const float* x, std::int64_t rows, std::int64_t size, float* out) 
 
 namespace gavel::kernels {
 extern const Table GAVEL_KERNELS;
-const Table GAVEL_KERNELS{GAVEL_KERNELS_NAME, quantize_rows, multiply_blocks, rms_norm, silu_mul, attend_tokens};
+const Table GAVEL_KERNELS{GAVEL_KERNELS_NAME, quantize_rows, multiply_blocks, multiply_gated, rms_norm, silu_mul, attend_tokens};
 }  // namespace gavel::kernels
 
 #else
@@ -55,28 +55,35 @@ struct alignas(64) TileConfig {
   std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
 
-inline void finish_tile(const Int8Matrix& w, const std::int32_t* sums, const float* scale, std::int64_t rows,
-                        std::int64_t block, float* out) {
-  for (std::int64_t r = 0; r < rows; ++r) finish(w, sums + r * 16, scale[r], block, out + r * w.outputs);
-}
-
 /// Blocks [first, last) for rows in pairs of 16.
+template <Finish F>
 void multiply_tiles(const Int8Matrix& w, const Int8Rows& x, std::int64_t first, std::int64_t last, float* out) {
-  const std::int64_t rows = x.rows;
-  const float* scale = x.scale;
-  if (rows < 3) return multiply_blocks(w, x, first, last, out);
+  constexpr bool gated = F == Finish::gated;
+  if (x.rows < 3) return gated ? multiply_gated(w, x, first, last, out) : multiply_blocks(w, x, first, last, out);
   const TileConfig config;
   _tile_loadconfig(&config);
-  const std::int64_t padded = w.padded_inputs(), steps = padded / 64;
+  const std::int64_t rows = x.rows, padded = x.padded, steps = padded / 64;
+  const std::int64_t width = gated ? w.outputs / 2 : w.outputs, apart = gated ? w.blocks() / 2 : 1;
   const auto stride = static_cast<int>(padded);
   alignas(64) std::int32_t sums[4][256];
   constexpr std::int64_t panel = 256;  // rows whose activations stay in the second-level cache
   for (std::int64_t top = 0; top < rows; top += panel) {
     const std::int64_t bottom = rows < top + panel ? rows : top + panel;
-    for (std::int64_t block = first; block < last; block += 2) {
-      const bool two_blocks = block + 1 < last;
+    for (std::int64_t block = first; block < last; block += gated ? 1 : 2) {
+      const bool two_blocks = gated || block + 1 < last;
       const std::int8_t* left = w.tiles + block * padded * 16;
-      const std::int8_t* right = two_blocks ? left + padded * 16 : left;
+      const std::int8_t* right = two_blocks ? left + apart * padded * 16 : left;
+      const auto finish_rows = [&](std::int64_t r, std::int64_t count, const std::int32_t* a, const std::int32_t* b) {
+        for (std::int64_t i = 0; i < count; ++i) {
+          float* to = out + (r + i) * width;
+          if constexpr (gated) {
+            finish_gated(w, a + i * 16, b + i * 16, x.scale[r + i], block, to);
+          } else {
+            finish(w, a + i * 16, x.scale[r + i], block, to);
+            if (two_blocks) finish(w, b + i * 16, x.scale[r + i], block + 1, to);
+          }
+        }
+      };
       for (std::int64_t r = top; r < bottom; r += 32) {
         const std::int64_t here = bottom - r < 32 ? bottom - r : 32;
         const std::int64_t upper = here < 16 ? here : 16, lower = here - upper;
@@ -113,12 +120,8 @@ void multiply_tiles(const Int8Matrix& w, const Int8Rows& x, std::int64_t first, 
         }
         _tile_stored(0, sums[0], 64);
         _tile_stored(1, sums[1], 64);
-        finish_tile(w, sums[0], scale + r, upper, block, out + r * w.outputs);
-        if (two_blocks) finish_tile(w, sums[1], scale + r, upper, block + 1, out + r * w.outputs);
-        if (lower > 0) {
-          finish_tile(w, sums[2], scale + r + 16, lower, block, out + (r + 16) * w.outputs);
-          if (two_blocks) finish_tile(w, sums[3], scale + r + 16, lower, block + 1, out + (r + 16) * w.outputs);
-        }
+        finish_rows(r, upper, sums[0], sums[1]);
+        if (lower > 0) finish_rows(r + 16, lower, sums[2], sums[3]);
       }
     }
   }
@@ -129,7 +132,7 @@ void multiply_tiles(const Int8Matrix& w, const Int8Rows& x, std::int64_t first, 
 
 namespace gavel::kernels {
 extern const Table amx_table;
-const Table amx_table{"amx", quantize_rows, multiply_tiles, rms_norm, silu_mul, attend_tokens};
+const Table amx_table{"amx", quantize_rows, multiply_tiles<Finish::plain>, multiply_tiles<Finish::gated>, rms_norm, silu_mul, attend_tokens};
 }  // namespace gavel::kernels
 
 #endif

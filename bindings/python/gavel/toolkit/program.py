@@ -71,6 +71,10 @@ class Linear(nn.Module):
         bias = self.bias
         return y if bias is None else y + bias
 
+    def gated(self, x: Tensor) -> Tensor:
+        """``silu(gate) * value`` for outputs ``[gate, value]``."""
+        return torch.ops.gavel.silu_mul(self(x))
+
     def rows(self, ids: Tensor) -> Tensor:
         return self.weight.index_select(0, ids).float()
 
@@ -90,6 +94,9 @@ class LinearInt8(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.ops.gavel.linear_int8(x, self.weight, self.scale, self.bias)
+
+    def gated(self, x: Tensor) -> Tensor:
+        return torch.ops.gavel.gated_int8(x, self.weight, self.scale, self.bias)
 
     def rows(self, ids: Tensor) -> Tensor:
         return torch.ops.gavel.rows_int8(self.weight, self.scale, ids, self.inputs)
@@ -155,7 +162,9 @@ class Block(nn.Module):
         prefix_values: Tensor,
         own_keys: Tensor,
         own_values: Tensor,
+        wanted: Optional[Tensor],
     ) -> Tensor:
+        """The states after this block, of all tokens or of the wanted ones alone."""
         attended = torch.ops.gavel.attend(
             self.qkv(self.attention_norm(x)),
             cos,
@@ -172,8 +181,10 @@ class Block(nn.Module):
             self.heads,
             self.kv_heads,
         )
+        if wanted is not None:
+            x, attended = x.index_select(0, wanted), attended.index_select(0, wanted)
         x = x + self.out(attended)
-        return x + self.down(torch.ops.gavel.silu_mul(self.gate_up(self.mlp_norm(x))))
+        return x + self.down(self.gate_up.gated(self.mlp_norm(x)))
 
 
 class Decoder(nn.Module):
@@ -207,6 +218,8 @@ class Decoder(nn.Module):
         for tap, tapped_layer in enumerate(taps):
             if tapped_layer == 0:
                 tapped[tap] = torch.ops.gavel.pool(x, starts)
+        # Behind the last attention only the asked tokens matter, unless a probe reads that layer.
+        last = len(self.layers) if len(self.layers) not in taps else 0
         for i, block in enumerate(self.layers):
             x = block(
                 x,
@@ -220,11 +233,12 @@ class Decoder(nn.Module):
                 prefix_values,
                 own_keys,
                 own_values,
+                asked if i + 1 == last else None,
             )
             for tap, tapped_layer in enumerate(taps):
                 if tapped_layer == i + 1:
                     tapped[tap] = torch.ops.gavel.pool(x, starts)
-        return self.norm(x.index_select(0, asked)), tapped
+        return self.norm(x if last > 0 else x.index_select(0, asked)), tapped
 
 
 class TiedDecoder(Decoder):
