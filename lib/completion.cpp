@@ -131,7 +131,8 @@ void CompletionScanner::python_line() {
 void CompletionScanner::python_word(std::string_view word) {
   if (word.empty() || word == "async") return;
   first_word_ = false;
-  if (!in_text_ && (word == "def" || word == "class")) scopes_.push_back({indent_, word == "def" ? Kind::function : Kind::type});
+  if (!in_text_ && (word == "def" || word == "class"))
+    scopes_.push_back({indent_, word == "def" ? Kind::function : Kind::type});
 }
 
 std::optional<std::size_t> completion_end(std::string_view prompt, std::string_view text, Language language) {

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from gavel.toolkit import datasets
 from gavel.toolkit.datasets import DatasetError, RowWriter
 

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
 from gavel.toolkit import bundle as bundles
 from gavel.toolkit import cross_validation, datasets, fit_probe, taps
 from gavel.toolkit.datasets import DatasetError
 from gavel.toolkit.errors import ToolkitError
 from gavel.toolkit.taps import Taps
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 HIDDEN, LAYERS, TASKS, EACH = 12, [0, 2, 4], 40, 10
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from gavel.toolkit import datasets
 from gavel.toolkit import sandbox as sandboxes
 from gavel.toolkit.datasets import DatasetError

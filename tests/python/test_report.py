@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
+from sklearn.metrics import roc_auc_score
+
 from gavel.toolkit import figures, fit_probe, report, show_report
 from gavel.toolkit.datasets import DatasetError, Row
 from gavel.toolkit.figures import Bootstrap
-from rich.console import Console
-from sklearn.metrics import roc_auc_score
 
 
 def row(task: str, outcomes: str, judge: list[float], logprob: list[float]) -> Row:

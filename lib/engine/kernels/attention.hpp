@@ -109,7 +109,8 @@ inline void attend_block(const Rows& rows, std::int64_t first, std::int64_t last
   const std::int64_t width = (count + 15) / 16 * 16;
   constexpr int wide = lanes == 16 ? 2 : 1;  // a broadcast of AVX-512 costs twice what a product does
   std::int64_t key = 0;
-  for (; key + wide * 16 <= width; key += wide * 16) score_rows<wide>(rows, first, last, keys + (begin + key) * dim, key);
+  for (; key + wide * 16 <= width; key += wide * 16)
+    score_rows<wide>(rows, first, last, keys + (begin + key) * dim, key);
   for (; key < width; key += 16) score_rows<1>(rows, first, last, keys + (begin + key) * dim, key);
   for (std::int64_t r = first; r < last; ++r) {
     float* s = rows.scores + r * key_block;

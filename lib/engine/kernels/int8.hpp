@@ -189,8 +189,7 @@ inline void multiply_rows(const Int8Matrix& w, const Int8Rows& x, std::int64_t b
 
 inline void multiply_blocks(const Int8Matrix& w, const Int8Rows& x, std::int64_t first, std::int64_t last, float* out) {
   std::int64_t block = first;
-  for (; block + most_blocks <= last; block += most_blocks)
-    multiply_rows<Finish::plain, most_blocks>(w, x, block, out);
+  for (; block + most_blocks <= last; block += most_blocks) multiply_rows<Finish::plain, most_blocks>(w, x, block, out);
   for (; block < last; ++block) multiply_rows<Finish::plain, 1>(w, x, block, out);
 }
 

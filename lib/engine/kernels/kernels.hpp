@@ -57,8 +57,8 @@ struct Table {
   /// out[r][n] = scale[r] * w.scale[n] * sum_k q[r][k] w[n][k] + bias[n] for blocks [first, last) of 16 outputs.
   void (*multiply)(const Int8Matrix& w, const Int8Rows& x, std::int64_t first, std::int64_t last, float* out);
 
-  /// SwiGLU's first half: silu(gate) * value, where the first half of `w`'s outputs, a multiple of 16, are gates and the
-  /// second their values; out[r][outputs / 2], for blocks [first, last) of the first half.
+  /// SwiGLU's first half: silu(gate) * value, where the first half of `w`'s outputs, a multiple of 16, are gates and
+  /// the second their values; out[r][outputs / 2], for blocks [first, last) of the first half.
   void (*multiply_gated)(const Int8Matrix& w, const Int8Rows& x, std::int64_t first, std::int64_t last, float* out);
 
   void (*rms_norm)(const float* x, const float* weight, float eps, std::int64_t rows, std::int64_t size, float* out);

@@ -40,7 +40,8 @@ void silu_mul(const float* x, std::int64_t rows, std::int64_t size, float* out) 
 
 namespace gavel::kernels {
 extern const Table GAVEL_KERNELS;
-const Table GAVEL_KERNELS{GAVEL_KERNELS_NAME, quantize_rows, multiply_blocks, multiply_gated, rms_norm, silu_mul, attend_tokens};
+const Table GAVEL_KERNELS{GAVEL_KERNELS_NAME, quantize_rows, multiply_blocks, multiply_gated,
+                          rms_norm,           silu_mul,      attend_tokens};
 }  // namespace gavel::kernels
 
 #else
@@ -132,7 +133,8 @@ void multiply_tiles(const Int8Matrix& w, const Int8Rows& x, std::int64_t first, 
 
 namespace gavel::kernels {
 extern const Table amx_table;
-const Table amx_table{"amx", quantize_rows, multiply_tiles<Finish::plain>, multiply_tiles<Finish::gated>, rms_norm, silu_mul, attend_tokens};
+const Table amx_table{"amx",    quantize_rows, multiply_tiles<Finish::plain>, multiply_tiles<Finish::gated>, rms_norm,
+                      silu_mul, attend_tokens};
 }  // namespace gavel::kernels
 
 #endif

@@ -116,7 +116,7 @@ class Sandbox:
         words += ["--proc", "/proc", "--dev", "/dev", "--size", str(64 * MIB), "--tmpfs", "/tmp"]
         for name, descriptor in descriptors.items():
             words += ["--ro-bind-data", str(descriptor), f"/box/{name}"]
-        return words + ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]
+        return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]
 
 
 class NoSandbox(Sandbox):
