@@ -621,3 +621,16 @@ def test_the_whole_line_on_a_real_model(smollm2_bundle: Path) -> None:
         team = gavel.Ranker(gavel.Generator(model), judges=[gavel.Judge(model, "verbalizer")])
         ranking = team.solve(gavel.Task("def add(a, b):\n", language="python"), candidates=4, max_tokens=24)
         assert len(ranking.ranked) == 4 and not ranking.judges[0].trained
+
+
+def test_a_java_completion_ends_with_its_method_and_closes_the_class(smollm2_bundle: Path) -> None:
+    prompt = "class One {\n    public static int one() {\n        return 1;\n"
+    events: list[gavel.StreamEvent] = []
+    with gavel.Model.open(smollm2_bundle) as model:
+        task = gavel.Task(prompt, language="java")
+        candidate = gavel.Generator(model).generate(
+            task, stream=events.append, candidates=1, max_tokens=48, temperature=0
+        )[0]
+    assert candidate.finish == "stop_string"
+    assert candidate.text.endswith("    }\n}") and candidate.raw.startswith(candidate.text.removesuffix("\n}"))
+    assert "".join(event.text for event in events) == candidate.text
