@@ -43,7 +43,7 @@ TEXTS = [
     "x = [i * i for i in range(10)]\nprint(x)\n# prints",
 ]
 # Twenty prompts of different lengths, the longest beyond one forward pass of the engine.
-PROMPTS = TEXTS + [text * (2 + 2 * i) for i, text in enumerate(TEXTS)]
+PROMPTS = TEXTS + [text * (3 + 2 * i) for i, text in enumerate(TEXTS)]
 
 
 def logits(bundle: Path, lines: list[str], vocabulary: int) -> numpy.ndarray:
