@@ -130,7 +130,7 @@ class Writer {
   void judge(const ProbeSpec& spec, const Model& model, std::span<const std::int32_t> prompt) {
     if (!score_ || score_->tokens() == 0) return;
     candidate.probe_logit = score_->logit();
-    candidate.p_correct = static_cast<float>(spec.calibration.probability(score_->logit()));
+    candidate.p_correct = static_cast<float>(spec.calibration.probability(*candidate.probe_logit));
     candidate.probe_input = probe_input(model, prompt, candidate.tokens);
   }
 
