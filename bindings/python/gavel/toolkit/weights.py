@@ -63,7 +63,7 @@ def write_weights(path: Path, layout: Layout, tensors: Iterable[tuple[str, torch
             if found != layout[name]:
                 raise ToolkitError(f"tensor {name} is {found}, the program asks for {layout[name]}")
             file.seek(offsets[name][0])
-            file.write(memoryview(tensor.contiguous().view(torch.uint8).numpy()).cast("B"))
+            file.write(tensor.contiguous().view(torch.uint8).numpy())
             del missing[name]
     if missing:
         raise ToolkitError(f"tensors the program asks for were not made: {', '.join(list(missing)[:4])}")

@@ -1,0 +1,153 @@
+"""A peft LoRA adapter becomes part of a bundle, for models that share the bundle's weights and differ in adapters."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+
+from . import tensors
+from .architecture import decoder_config
+from .bundle import PROGRAM, WEIGHTS, new_bundle, read_manifest, write_manifest
+from .bundle_source import BundleSource
+from .errors import ToolkitError
+from .export import JudgeWording, head_of, prompts_of, version
+from .folder import model_card
+from .lora import AdapterSource
+from .program import DecoderConfig
+from .selftest import Reference, self_test
+from .text import Text
+from .weights import write_weights
+
+ADAPTERS, ADAPTER, ADAPTER_WEIGHTS = "adapters", "adapter.json", "adapter.safetensors"
+KEYS = ("format", "name", "base", "prompts", "head", "judge", "selftest", "lora", "provenance", "files")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def adapt(
+    bundle: str | Path,
+    adapter: str | Path,
+    *,
+    name: str | None = None,
+    license: str | None = None,
+    judge: JudgeWording | None = None,
+    force: bool = False,
+    progress: Callable[[str, float], None] | None = None,
+) -> Path:
+    """Puts a peft LoRA folder into a bundle as ``adapters/NAME`` and returns that folder.
+
+    The bundle's own files stay as they are. ``name`` is the adapter's folder's by default; ``judge`` says how it is
+    asked, as for `export`. An existing adapter is refused unless ``force``. Raises ToolkitError (or a kind of it) where
+    the adapter is not plain LoRA on linear layers or does not fit the bundle; nothing is left behind then.
+    """
+    tell = progress or (lambda stage, done: None)
+    folder, judge = Path(adapter), judge or JudgeWording()
+    name = folder.resolve().name if name is None else name
+    if not NAME.fullmatch(name):
+        raise ToolkitError(f"{name!r} is no adapter's name: letters, digits, '.', '-' and '_', a letter or digit first")
+    tell("open", 0.0)
+    base = BundleSource(bundle)
+    destination = base.folder / ADAPTERS / name
+    source = AdapterSource(base, folder)
+    config = decoder_config(source.config)
+    tensors.check(source)
+    tokens = Text(base.tokenizer)
+    head = head_of(source, config, judge)
+    prompts, judging = prompts_of(source, tokens, head, judge)
+    with new_bundle(destination, force=force, manifest=ADAPTER) as made:
+        tell("weights", 0.1)
+        weights = adapter_tensors(source, config)
+        layout = {key: (tensor.dtype, tuple(tensor.shape)) for key, tensor in weights.items()}
+        write_weights(made / ADAPTER_WEIGHTS, layout, weights.items())
+        tell("self-test", 0.2)
+        cases = self_test(AdaptedReference(base, folder), tokens, prompts, head, judging, base.precision)
+        manifest = {
+            "format": 1,
+            "name": name,
+            "base": {"name": base.name, "digest": base_digest(base.manifest)},
+            "prompts": {key: prompt for key, prompt in prompts.items() if key == "judge"},
+            "head": head,
+            "judge": judging,
+            "selftest": cases,
+            "lora": settings_of(source),
+            "provenance": {
+                "source": folder.resolve().name,
+                "license": license or model_card(folder).get("license") or "unknown",
+                "created_by": f"gavel {version()}",
+                "base": source.settings.get("base_model_name_or_path"),
+            },
+        }
+        write_manifest(made, manifest, [ADAPTER_WEIGHTS], ADAPTER)
+    tell("done", 1.0)
+    return destination
+
+
+def base_digest(manifest: dict[str, Any]) -> str:
+    """What an adapter is made for: SHA-256 over program, tokenizer and weights as the manifest names them."""
+    names = sorted((PROGRAM, WEIGHTS, manifest["tokenizer"]["file"]))
+    said = "".join(f"{name} {manifest['files'][name]['sha256']}\n" for name in names)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def base_of(path: Path) -> Path | None:
+    """The bundle that an adapter's folder lies in; None where the path is no adapter's."""
+    return path.resolve().parent.parent if (path / ADAPTER).is_file() else None
+
+
+def read_adapter(folder: Path) -> dict[str, Any]:
+    """An adapter's manifest, its file's size checked."""
+    return read_manifest(folder, ADAPTER, KEYS)
+
+
+def adapter_tensors(source: AdapterSource, config: DecoderConfig) -> dict[str, torch.Tensor]:
+    """The adapter under the program's names, in the form `program` describes."""
+    found = {}
+    for stored, pieces in tensors.parts(config).items():
+        pairs = {piece: source.low_rank(piece) for piece in pieces}
+        if not any(pairs.values()):
+            continue
+        layer = stored.removesuffix(".weight")
+        rows_a = []
+        for i, (piece, (outputs, inputs)) in enumerate(pieces.items()):
+            a, b = pairs[piece] or (torch.empty(0, inputs), torch.empty(outputs, 0))
+            rows_a.append(a)
+            found[f"{layer}.lora_b.{i}"] = b
+        found[f"{layer}.lora_a"] = torch.cat(rows_a)
+    if source.brings_head:
+        found["score.weight"] = tensors.checkpoint_tensor(source, "score.weight")
+    return found
+
+
+def settings_of(source: AdapterSource) -> dict[str, Any]:
+    """What peft trained, for whoever looks at the adapter."""
+    said = source.settings
+    targets = {name.split(".")[-2] for name in source.targets}
+    return {
+        "rank": said["r"],
+        "alpha": said["lora_alpha"],
+        "rank_stabilised": bool(said.get("use_rslora")),
+        "patterns": bool(said.get("rank_pattern") or said.get("alpha_pattern")),
+        "targets": sorted(targets),
+    }
+
+
+class Unmerged(AdapterSource):
+    """The base's tensors as they are, with the adapter's head."""
+
+    def tensor(self, name: str) -> torch.Tensor:
+        return self.unmerged(name)
+
+
+class AdaptedReference(Reference):
+    """transformers' model, rounded as the base is, and peft's adapter on it, which is not."""
+
+    def __init__(self, base: BundleSource, folder: Path) -> None:
+        super().__init__(Unmerged(base, folder), base.precision)
+        PeftModel.from_pretrained(self.model, folder)  # changes the model's own layers
+        if not self.classifier:
+            self.head = self.model.lm_head
