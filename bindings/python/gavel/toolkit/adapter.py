@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from peft import PeftModel
 
 from . import tensors
 from .architecture import decoder_config
-from .bundle import PROGRAM, WEIGHTS, new_bundle, read_manifest, write_manifest
+from .bundle import ADAPTER, ADAPTER_WEIGHTS, ADAPTERS, base_digest, new_bundle, verify, write_manifest
 from .bundle_source import BundleSource
 from .errors import ToolkitError
 from .export import JudgeWording, head_of, prompts_of, version
@@ -24,8 +23,6 @@ from .selftest import Reference, self_test
 from .text import Text
 from .weights import write_weights
 
-ADAPTERS, ADAPTER, ADAPTER_WEIGHTS = "adapters", "adapter.json", "adapter.safetensors"
-KEYS = ("format", "name", "base", "prompts", "head", "judge", "selftest", "lora", "provenance", "files")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -52,6 +49,7 @@ def adapt(
         raise ToolkitError(f"{name!r} is no adapter's name: letters, digits, '.', '-' and '_', a letter or digit first")
     tell("open", 0.0)
     base = BundleSource(bundle)
+    verify(base.folder)
     destination = base.folder / ADAPTERS / name
     source = AdapterSource(base, folder)
     config = decoder_config(source.config)
@@ -85,23 +83,6 @@ def adapt(
         write_manifest(made, manifest, [ADAPTER_WEIGHTS], ADAPTER)
     tell("done", 1.0)
     return destination
-
-
-def base_digest(manifest: dict[str, Any]) -> str:
-    """What an adapter is made for: SHA-256 over program, tokenizer and weights as the manifest names them."""
-    names = sorted((PROGRAM, WEIGHTS, manifest["tokenizer"]["file"]))
-    said = "".join(f"{name} {manifest['files'][name]['sha256']}\n" for name in names)
-    return hashlib.sha256(said.encode()).hexdigest()
-
-
-def base_of(path: Path) -> Path | None:
-    """The bundle that an adapter's folder lies in; None where the path is no adapter's."""
-    return path.resolve().parent.parent if (path / ADAPTER).is_file() else None
-
-
-def read_adapter(folder: Path) -> dict[str, Any]:
-    """An adapter's manifest, its file's size checked."""
-    return read_manifest(folder, ADAPTER, KEYS)
 
 
 def adapter_tensors(source: AdapterSource, config: DecoderConfig) -> dict[str, torch.Tensor]:

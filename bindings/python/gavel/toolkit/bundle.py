@@ -19,6 +19,8 @@ from .errors import BundleExistsError, CorruptBundleError, ToolkitError, WriteEr
 FORMAT = 1
 MANIFEST, PROGRAM, WEIGHTS, PROBE = "gavel.json", "program.pt", "weights.safetensors", "probe.json"
 KEYS = ("format", "name", "kind", "architecture", "precision", "tokenizer", "tokens", "prompts", "head", "files")
+ADAPTERS, ADAPTER, ADAPTER_WEIGHTS = "adapters", "adapter.json", "adapter.safetensors"
+ADAPTER_KEYS = ("format", "name", "base", "prompts", "head", "judge", "selftest", "lora", "provenance", "files")
 
 # A list of numbers as json.dumps indents it; the line breaks keep it from matching inside a string.
 NUMBERS = re.compile(r"\[\n\s*((?:[\d.eE+-]+,\n\s*)*[\d.eE+-]+)\n\s*\]")
@@ -122,6 +124,23 @@ def verify(bundle: str | Path) -> None:
         found = sha256(folder / name)
         if found != entry["sha256"]:
             raise CorruptBundleError(f"{folder / name} has SHA-256 {found}, the manifest says {entry['sha256']}")
+
+
+def base_digest(manifest: dict[str, Any]) -> str:
+    """What an adapter is made for: SHA-256 over program, tokenizer and weights as the manifest names them."""
+    names = sorted((PROGRAM, WEIGHTS, manifest["tokenizer"]["file"]))
+    said = "".join(f"{name} {manifest['files'][name]['sha256']}\n" for name in names)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def base_of(path: Path) -> Path | None:
+    """The bundle that an adapter's folder lies in; None where the path is no adapter's."""
+    return path.resolve().parent.parent if (path / ADAPTER).is_file() else None
+
+
+def read_adapter(folder: Path) -> dict[str, Any]:
+    """An adapter's manifest, its file's size checked."""
+    return read_manifest(folder, ADAPTER, ADAPTER_KEYS)
 
 
 def add_probe(bundle: str | Path, probe: dict[str, Any]) -> None:
