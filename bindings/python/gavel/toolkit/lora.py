@@ -89,7 +89,10 @@ class AdapterSource:
         elif name.endswith(".lora_A.weight"):
             self._pairs[name.replace(".lora_A.weight", ".weight")] = key
         elif not name.endswith(".lora_B.weight"):
-            raise UnsupportedError(f"{folder} holds {name}; only LoRA on linear layers and a score head are merged")
+            remedy = "; save it with save_embedding_layers=False" if name.endswith(".base_layer.weight") else ""
+            raise UnsupportedError(
+                f"{folder} holds {name}; only LoRA on linear layers and a score head are supported{remedy}"
+            )
 
     def _scale(self, module: str, rank: int) -> float:
         ranks, alphas = self.settings.get("rank_pattern") or {}, self.settings.get("alpha_pattern") or {}
