@@ -8,21 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 
-from . import tensors
 from .architecture import decoder_config
-from .bundle import ADAPTER, ADAPTER_WEIGHTS, ADAPTERS, base_digest, new_bundle, verify, write_manifest
+from .bundle import ADAPTER, ADAPTER_WEIGHTS, ADAPTERS, FORMAT, base_digest, new_bundle, verify, write_manifest
 from .bundle_source import BundleSource
 from .errors import ToolkitError
 from .export import JudgeWording, head_of, prompts_of, version
 from .folder import model_card
 from .lora import AdapterSource
 from .program import DecoderConfig
-from .selftest import Reference, self_test
+from .reference import Reference
+from .selftest import self_test
+from .tensors import check, checkpoint_rows, parts
 from .text import Text
 from .weights import write_weights
 
+HEAD = "lm_head"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -51,9 +52,9 @@ def adapt(
     base = BundleSource(bundle)
     verify(base.folder)
     destination = base.folder / ADAPTERS / name
-    source = AdapterSource(base, folder)
+    source = Unmerged(base, folder)
     config = decoder_config(source.config)
-    tensors.check(source)
+    check(source, parts(config))
     tokens = Text(base.tokenizer)
     head = head_of(source, config, judge)
     prompts, judging = prompts_of(source, tokens, head, judge)
@@ -61,11 +62,13 @@ def adapt(
         tell("weights", 0.1)
         weights = adapter_tensors(source, config)
         layout = {key: (tensor.dtype, tuple(tensor.shape)) for key, tensor in weights.items()}
-        write_weights(made / ADAPTER_WEIGHTS, layout, weights.items())
+        write_weights(made / ADAPTER_WEIGHTS, layout, ((key, 0, tensor) for key, tensor in weights.items()))
         tell("self-test", 0.2)
-        cases = self_test(AdaptedReference(base, folder), tokens, prompts, head, judging, base.precision)
+        cases = self_test(
+            AdaptedReference(Unmerged(base, folder), base.precision), tokens, prompts, head, judging, base.precision
+        )
         manifest = {
-            "format": 1,
+            "format": FORMAT,
             "name": name,
             "base": {"name": base.name, "digest": base_digest(base.manifest)},
             "prompts": {key: prompt for key, prompt in prompts.items() if key == "judge"},
@@ -85,26 +88,26 @@ def adapt(
     return destination
 
 
-def adapter_tensors(source: AdapterSource, config: DecoderConfig) -> dict[str, torch.Tensor]:
+def adapter_tensors(source: Unmerged, config: DecoderConfig) -> dict[str, torch.Tensor]:
     """The adapter under the program's names, in the form `program` describes."""
     found = {}
-    for stored, pieces in tensors.parts(config).items():
-        pairs = {piece: source.low_rank(piece) for piece in pieces}
+    for stored, part in parts(config).items():
+        pairs = {piece: source.low_rank(piece) for piece in part.pieces}
         if not any(pairs.values()):
             continue
         layer = stored.removesuffix(".weight")
         rows_a = []
-        for i, (piece, (outputs, inputs)) in enumerate(pieces.items()):
+        for i, (piece, (outputs, inputs)) in enumerate(part.pieces.items()):
             a, b = pairs[piece] or (torch.empty(0, inputs), torch.empty(outputs, 0))
             rows_a.append(a)
             found[f"{layer}.lora_b.{i}"] = b
         found[f"{layer}.lora_a"] = torch.cat(rows_a)
     if source.brings_head:
-        found["score.weight"] = tensors.checkpoint_tensor(source, "score.weight")
+        found["score.weight"] = checkpoint_rows(source, "score.weight")
     return found
 
 
-def settings_of(source: AdapterSource) -> dict[str, Any]:
+def settings_of(source: Unmerged) -> dict[str, Any]:
     """What peft trained, for whoever looks at the adapter."""
     said = source.settings
     targets = {name.split(".")[-2] for name in source.targets}
@@ -120,15 +123,30 @@ def settings_of(source: AdapterSource) -> dict[str, Any]:
 class Unmerged(AdapterSource):
     """The base's tensors as they are, with the adapter's head."""
 
-    def tensor(self, name: str) -> torch.Tensor:
-        return self.unmerged(name)
+    def tensor(self, name: str, first: int | None = None, last: int | None = None) -> torch.Tensor:
+        return self.unmerged(name, first, last)
 
 
 class AdaptedReference(Reference):
-    """transformers' model, rounded as the base is, and peft's adapter on it, which is not."""
+    """The reference, rounded as the base is, with the adapter on it, which is not."""
 
-    def __init__(self, base: BundleSource, folder: Path) -> None:
-        super().__init__(Unmerged(base, folder), base.precision)
-        PeftModel.from_pretrained(self.model, folder)  # changes the model's own layers
-        if not self.classifier:
-            self.head = self.model.lm_head
+    def __init__(self, source: Unmerged, precision: str) -> None:
+        super().__init__(source, precision)
+        self._pairs = {name.removesuffix(".weight"): source.low_rank(name) for name in source.targets}
+        for name, pair in self._pairs.items():
+            if name != HEAD:
+                add_low_rank(self._model.get_submodule(name), *pair)
+
+    def _products(self, states: torch.Tensor) -> torch.Tensor:
+        products = super()._products(states)
+        if HEAD not in self._pairs:
+            return products
+        a, b = self._pairs[HEAD]
+        return products + states @ a.T @ b.T
+
+
+def add_low_rank(linear: torch.nn.Module, a: torch.Tensor, b: torch.Tensor) -> None:
+    """Adds B (A x) to what comes out of a layer, for its x before anything rounds it."""
+    seen: list[torch.Tensor] = []
+    linear.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]), prepend=True)
+    linear.register_forward_hook(lambda module, inputs, out: out + seen.pop() @ a.T @ b.T)

@@ -13,9 +13,9 @@ from .architecture import decoder_config
 from .bundle import WEIGHTS, read_manifest
 from .errors import ToolkitError
 from .folder import open_weights
-from .quantize import dequantize
+from .quantize import ROWS, dequantize
 from .sources import Source, Special, TokenizerFile
-from .tensors import checkpoint_shapes, parts
+from .tensors import Parts, checkpoint_shapes, parts
 
 
 def checkpoint_of(source: Source) -> dict[str, Any]:
@@ -47,31 +47,40 @@ class BundleSource:
         self.chat_template: str | None = kept["chat_template"]
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return checkpoint_shapes(self._decoder)
+        return checkpoint_shapes(self._table)
 
-    def tensor(self, name: str) -> torch.Tensor:
-        stored, first, rows = self._places[name]
-        tensor = self._weights.get_tensor(stored)
-        if tensor.dtype == torch.int8:
-            scale = self._weights.get_tensor(stored.removesuffix("weight") + "scale")
-            tensor = dequantize(tensor, scale, self.shapes()[name][1])
-        return tensor[first : first + rows]
+    def tensor(self, name: str, first: int | None = None, last: int | None = None) -> torch.Tensor:
+        stored, index, begin, rows = self._places[name]
+        part = self._table[stored]
+        if part.stacked:
+            return self._weights.get_slice(stored)[index][first:last] - part.offset
+        first, last, _ = slice(first, last).indices(rows)
+        kept = self._rows(stored, begin + first, begin + last, part.pieces[name])
+        return kept - part.offset if part.offset else kept
+
+    def _rows(self, stored: str, first: int, last: int, shape: tuple[int, ...]) -> torch.Tensor:
+        if f"{stored.removesuffix('weight')}scale" not in self._weights.keys():  # noqa: SIM118, it is no dict
+            return self._weights.get_slice(stored)[first:last]
+        tile = first // ROWS
+        tiles = self._weights.get_slice(stored)[tile : -(-last // ROWS)]
+        scale = self._weights.get_slice(f"{stored.removesuffix('weight')}scale")[tile * ROWS : last]
+        return dequantize(tiles, scale, shape[1])[first - tile * ROWS :]
 
     @cached_property
-    def _decoder(self) -> Any:
-        return decoder_config(self.config)
+    def _table(self) -> Parts:
+        return parts(decoder_config(self.config))
 
     @cached_property
     def _weights(self) -> Any:
         return open_weights(self.folder / WEIGHTS)
 
     @cached_property
-    def _places(self) -> dict[str, tuple[str, int, int]]:
-        """For each tensor of the checkpoint: where it is stored, its first row there, and how many it has."""
+    def _places(self) -> dict[str, tuple[str, int, int, int]]:
+        """For each tensor of the checkpoint: what it is stored in, its number there, its first row, and how many."""
         places = {}
-        for stored, pieces in parts(self._decoder).items():
-            first = 0
-            for name, shape in pieces.items():
-                places[name] = (stored, first, shape[0])
-                first += shape[0]
+        for stored, part in self._table.items():
+            begin = 0
+            for index, (name, shape) in enumerate(part.pieces.items()):
+                places[name] = (stored, index, begin, shape[0])
+                begin += shape[0]
         return places

@@ -24,7 +24,8 @@ class AdapterSource:
     """A `sources.Source` with an adapter on it: ``tensor`` merges the two."""
 
     def __init__(self, source: Source, folder: Path) -> None:
-        self._source, self._shapes = source, source.shapes()
+        self._source = source
+        self._base_shapes = source.shapes()
         self.settings = read_json(folder / "adapter_config.json")
         check(self.settings, folder)
         if not (folder / "adapter_model.safetensors").is_file():
@@ -50,7 +51,7 @@ class AdapterSource:
         return self._score is not None
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        shapes = dict(self._shapes)
+        shapes = dict(self._base_shapes)
         for target in self._pairs:
             if target not in shapes:
                 raise ToolkitError(f"the adapter changes {target}, which {self._source.origin} does not have")
@@ -58,16 +59,16 @@ class AdapterSource:
             shapes["score.weight"] = tuple(self._weights.get_slice(self._score).get_shape())
         return shapes
 
-    def tensor(self, name: str) -> torch.Tensor:
-        weight = self.unmerged(name)
+    def tensor(self, name: str, first: int | None = None, last: int | None = None) -> torch.Tensor:
+        weight = self.unmerged(name, first, last)
         pair = self.low_rank(name)
-        return weight if pair is None else weight.to(torch.float32) + pair[1] @ pair[0]
+        return weight if pair is None else weight.to(torch.float32) + pair[1][first:last] @ pair[0]
 
-    def unmerged(self, name: str) -> torch.Tensor:
+    def unmerged(self, name: str, first: int | None = None, last: int | None = None) -> torch.Tensor:
         """The base's tensor, or the adapter's whole where it brings one."""
         if name == "score.weight" and self._score:
-            return self._weights.get_tensor(self._score)
-        return self._source.tensor(name)
+            return self._weights.get_tensor(self._score)[first:last]
+        return self._source.tensor(name, first, last)
 
     def low_rank(self, name: str) -> tuple[torch.Tensor, torch.Tensor] | None:
         """A ``[r, inputs]`` and B ``[outputs, r]``, the scaling in B, of a weight that the adapter changes; float32."""
@@ -76,7 +77,7 @@ class AdapterSource:
         key = self._pairs[name]
         a = self._weights.get_tensor(key).to(torch.float32)
         b = self._weights.get_tensor(key.replace("lora_A", "lora_B")).to(torch.float32)
-        shape = self._shapes[name]
+        shape = self._base_shapes[name]
         if a.shape[0] != b.shape[1] or (b.shape[0], a.shape[1]) != shape:
             raise ToolkitError(f"the adapter's {name} is {list(b.shape)} x {list(a.shape)}, the model's {list(shape)}")
         if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
