@@ -194,7 +194,7 @@ def peak(*arguments: object) -> int:
 
 def test_three_adapters_share_one_base(tmp_path: Path) -> None:
     """Three judges on one base stay below 1.2 times the memory of one; the base is large enough to tell."""
-    sizes = {"hidden_size": 1024, "intermediate_size": 2816, "num_attention_heads": 8, "num_hidden_layers": 6}
+    sizes = {"hidden_size": 1024, "intermediate_size": 2816, "num_attention_heads": 8, "num_hidden_layers": 4}
     model = tiny.model("llama", max_position_embeddings=1024, **sizes)
     bundle = export(tiny.save(model, tmp_path / "base"), tmp_path / "base.gavel", precision="fp32")
     adapted(model, tmp_path / "lora", r=16, target_modules=LINEARS)
@@ -203,7 +203,7 @@ def test_three_adapters_share_one_base(tmp_path: Path) -> None:
         shutil.copytree(folder, folder.parent / name)
     one, three = peak(bundle, "a"), peak(bundle, "a", "b", "c")
     weights = (bundle / "weights.safetensors").stat().st_size
-    assert one + 2 * weights > 1.5 * one  # what three bases would take
+    assert one + 2 * weights > 1.4 * one  # what three bases would take
     assert three < 1.2 * one
 
 
@@ -369,19 +369,20 @@ def test_a_team_opens_its_base_once(bundle: Path, tmp_path: Path, monkeypatch: p
         return plain(cls, folder, **options)
 
     monkeypatch.setattr(gavel.Model, "open", classmethod(counting))
-    tasks = write(tmp_path / "tasks.jsonl", [{"task_id": "1", "prompt": TASK.prompt, "language": "python"}])
-    wide, narrow, out = bundle / "adapters/wide", bundle / "adapters/narrow", tmp_path / "out.jsonl"
-    team = ("-j", wide, "-j", f"{narrow}:verbalizer", "-j", "verbalizer")
-    done("solve", tasks, "-o", out, "-g", bundle, *team, "-n", 3, "--max-tokens", 8)
+    row = {"task_id": "1", "prompt": TASK.prompt, "language": "python"}
+    tasks = write(tmp_path / "tasks.jsonl", [row])
+    rows = write(tmp_path / "rows.jsonl", [row | {"candidates": [{"code": code} for code in CODES]}])
+    wide, narrow = bundle / "adapters/wide", bundle / "adapters/narrow"
+    team = ("-j", wide, "-j", f"{narrow}:verbalizer", "-j", f"{bundle}:verbalizer")
+    done("solve", tasks, "-o", tmp_path / "solved.jsonl", "-g", bundle, *team, "-n", 3, "--max-tokens", 8)
     assert len(opened) == 1
+    done("judge", rows, "-o", tmp_path / "judged.jsonl", *team)
+    done("rank", rows, "-o", tmp_path / "ranked.jsonl", *team)
+    assert len(opened) == 3
     base = gavel.Model.open(bundle)
-    (row,) = read(out)
-    candidates = [candidate for candidate in row["candidates"] if candidate["code"].strip()]
-    codes = [candidate["code"] for candidate in candidates]
-    for number, model in enumerate((base.adapted("wide"), base.adapted("narrow"), base)):
-        verdicts = gavel.Judge(model, "verbalizer").judge(TASK, codes)
-        for candidate, verdict in zip(candidates, verdicts, strict=True):
-            assert candidate["verdicts"][number]["p_correct"] == pytest.approx(verdict.p_correct, abs=1e-6)
-    done("judge", out, "-o", tmp_path / "judged.jsonl", "-j", wide)
-    done("rank", out, "-o", tmp_path / "ranked.jsonl", "-j", wide, "-j", narrow)
+    expected = [judged(model) for model in (base.adapted("wide"), base.adapted("narrow"), base)]
+    for name in ("judged", "ranked"):
+        candidates = read(tmp_path / f"{name}.jsonl")[0]["candidates"]
+        for i, of_model in enumerate(expected):
+            assert [each["verdicts"][i]["p_correct"] for each in candidates] == pytest.approx(of_model, abs=1e-6)
     done("generate", tasks, "-o", tmp_path / "made.jsonl", "-g", wide, "-n", 2, "--max-tokens", 4)
