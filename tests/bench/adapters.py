@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -53,19 +54,20 @@ def arguments() -> argparse.Namespace:
 
 
 def prepare(bundle: Path, copy: Path, rank: int) -> None:
-    """A copy of links with three adapters in it."""
+    """A copy of links with three adapters in it: files of their own, though their numbers are the same."""
     from gavel.toolkit.adapter import adapt
 
     copy.mkdir()
     for file in bundle.iterdir():
         if file.is_file():
             (copy / file.name).symlink_to(file.resolve())
-    for seed, name in enumerate(NAMES):
-        print(f"  adapter {name}", file=sys.stderr, flush=True)
-        adapt(copy, random_adapter(copy, copy.parent / name, rank, seed))
+    print("  making an adapter", file=sys.stderr, flush=True)
+    first = adapt(copy, random_adapter(copy, copy.parent / NAMES[0], rank))
+    for name in NAMES[1:]:
+        shutil.copytree(first, first.parent / name)
 
 
-def random_adapter(bundle: Path, folder: Path, rank: int, seed: int) -> Path:
+def random_adapter(bundle: Path, folder: Path, rank: int) -> Path:
     """A peft folder with random weights for every linear layer, small enough to leave the model its sense."""
     import torch
     from safetensors.torch import save_file
@@ -74,7 +76,7 @@ def random_adapter(bundle: Path, folder: Path, rank: int, seed: int) -> Path:
     from gavel.toolkit.lora import PREFIX
 
     folder.mkdir()
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(0)
     tensors = {}
     for name, shape in BundleSource(bundle).shapes().items():
         if len(shape) == 2 and ".layers." in name:

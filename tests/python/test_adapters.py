@@ -27,6 +27,7 @@ from gavel.toolkit.bundle import read_manifest, verify
 from gavel.toolkit.errors import BundleExistsError, ToolkitError, UnsupportedError
 from gavel.toolkit.export import JudgeWording, export
 
+ROOT = Path(__file__).resolve().parents[2]
 TASK = gavel.Task('def double(x):\n    """Return twice x."""\n', "python")
 CODES = ["    return 2 * x\n", "    return x\n", "    pass\n" * 20]
 
@@ -168,6 +169,11 @@ def test_adapter_of_a_classifier(tmp_path: Path) -> None:
         expected = [verdict.p_correct for verdict in gavel.Judge(gavel.Model.open(merged)).judge(TASK, CODES)]
         found = [verdict.p_correct for verdict in gavel.Judge(base.adapted(name)).judge(TASK, CODES)]
         assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_c_abi_knows_adapters(bundle: Path) -> None:
+    done = subprocess.run([ROOT / "build/bin/test_capi", bundle], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # ---- Memory ----------------------------------------------------------------------------------------------------------
