@@ -51,10 +51,9 @@ class Model {
 
   [[nodiscard]] const std::string& name() const;    ///< the bundle's; BUNDLE+ADAPTER where adapted
   [[nodiscard]] const std::string& digest() const;  ///< SHA-256 of gavel.json, or adapter.json where adapted, hex
-  [[nodiscard]] const std::string& manifest_json()
-      const;                                   ///< gavel.json; where adapted, with adapter.json's parts in it
-  [[nodiscard]] std::string device() const;    ///< "cpu" or "cuda:N"
-  [[nodiscard]] std::int32_t context() const;  ///< longest prompt plus candidate, in tokens
+  [[nodiscard]] const std::string& manifest_json() const;  ///< gavel.json, with adapter.json's parts where adapted
+  [[nodiscard]] std::string device() const;                ///< "cpu" or "cuda:N"
+  [[nodiscard]] std::int32_t context() const;              ///< longest prompt plus candidate, in tokens
   [[nodiscard]] bool has_probe() const;
   [[nodiscard]] std::shared_ptr<const Tokenizer> tokenizer() const;
   [[nodiscard]] const std::string& tokenizer_digest() const;  ///< SHA-256 of the tokenizer file, hex

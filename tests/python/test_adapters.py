@@ -336,6 +336,12 @@ def test_a_bundle_of_an_earlier_version_is_refused(made: Path, copy: Path) -> No
         adapt(copy, made / "wide", name="third")
 
 
+def test_an_encoder_is_refused(made: Path, copy: Path) -> None:
+    (copy / "gavel.json").write_text(json.dumps(read_manifest(copy) | {"kind": "encoder"}))
+    with pytest.raises(UnsupportedError, match="is an encoder; adapters are for decoders"):
+        adapt(copy, made / "wide", name="third")
+
+
 def test_a_damaged_base_is_not_adapted(made: Path, copy: Path, flip: Callable[[Path, int], None]) -> None:
     flip(copy / "weights.safetensors", -1)
     with pytest.raises(ToolkitError, match=r"weights\.safetensors has SHA-256"):

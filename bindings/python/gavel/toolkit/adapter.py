@@ -12,7 +12,7 @@ import torch
 from .architecture import decoder_config
 from .bundle import ADAPTER, ADAPTER_WEIGHTS, ADAPTERS, FORMAT, base_digest, new_bundle, verify, write_manifest
 from .bundle_source import BundleSource
-from .errors import ToolkitError
+from .errors import ToolkitError, UnsupportedError
 from .export import JudgeWording, head_of, prompts_of, version
 from .folder import model_card
 from .lora import AdapterSource
@@ -50,6 +50,10 @@ def adapt(
         raise ToolkitError(f"{name!r} is no adapter's name: letters, digits, '.', '-' and '_', a letter or digit first")
     tell("open", 0.0)
     base = BundleSource(bundle)
+    if base.manifest["kind"] != "decoder":
+        raise UnsupportedError(
+            f"{base.name} is an {base.manifest['kind']}; adapters are for decoders, merge it with peft"
+        )
     verify(base.folder)
     destination = base.folder / ADAPTERS / name
     source = Unmerged(base, folder)
@@ -64,9 +68,8 @@ def adapt(
         layout = {key: (tensor.dtype, tuple(tensor.shape)) for key, tensor in weights.items()}
         write_weights(made / ADAPTER_WEIGHTS, layout, ((key, 0, tensor) for key, tensor in weights.items()))
         tell("self-test", 0.2)
-        cases = self_test(
-            AdaptedReference(Unmerged(base, folder), base.precision), tokens, prompts, head, judging, base.precision
-        )
+        reference = AdaptedReference(source, base.precision)
+        cases = self_test(reference, tokens, prompts, head, judging, base.precision)
         manifest = {
             "format": FORMAT,
             "name": name,
