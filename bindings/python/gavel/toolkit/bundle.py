@@ -33,7 +33,7 @@ def new_bundle(destination: Path, *, force: bool = False, manifest: str = MANIFE
     if destination.exists() and not force:
         raise BundleExistsError(f"{destination} is already there; choose another name or replace it with --force")
     if destination.exists() and not (destination / manifest).is_file():
-        raise BundleExistsError(f"{destination} is there and has no {manifest}; it is not replaced")
+        raise BundleExistsError(f"{destination} is there and is no bundle (it has no {manifest}); it is not replaced")
     destination.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
     try:
