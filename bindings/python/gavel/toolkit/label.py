@@ -1,31 +1,85 @@
-"""Runs every candidate's program against its tests and notes in the rows which pass."""
+"""Runs every candidate's program against its tests and notes in the rows which pass, and how the others fail."""
 
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gavel.toolkit import datasets
-from gavel.toolkit.datasets import DatasetError, Progress, Row, RowWriter
+from gavel.toolkit.datasets import DatasetError, Row, RowWriter
 from gavel.toolkit.execute import JavaPrograms, PythonPrograms, Result
+from gavel.toolkit.program_text import Program
 from gavel.toolkit.sandbox import MIB, Limits, NoSandbox, Sandbox
 
-LANGUAGES = ("java", "python")
+LABELS = ("status", "passed", "feedback", "flipped")  # what labelling says of a candidate
+
+
+@dataclass
+class Pace:
+    """How far a run of ``label`` has come. Labels are distinct programs; one that several candidates share counts once."""
+
+    tasks: int  # done, those of an earlier run included
+    tasks_total: int
+    labels: int = 0  # of this run
+    labels_total: int = 0
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Labels a second."""
+        return self.labels / self.seconds if self.seconds else 0.0
+
+    @property
+    def remaining(self) -> float:
+        """Seconds, if it goes on like this."""
+        return (self.labels_total - self.labels) / self.rate if self.rate else float("inf")
 
 
 @dataclass
 class LabelSummary:
-    """What a run of ``label`` did; tasks labelled by an earlier run count as ``resumed``."""
+    """What the output holds; ``resumed``, ``executed`` and ``seconds`` say what of it this run did."""
 
     tasks: int = 0
     resumed: int = 0
-    candidates: int = 0
     executed: int = 0
-    feedback: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    candidates: int = 0
+    passed: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    references: Counter[str] = field(default_factory=Counter)  # statuses of the tasks' own solutions
+    bad_references: dict[str, dict[str, Any]] = field(default_factory=dict)  # by task: status and feedback
+    sound_candidates: int = 0  # of tasks whose reference, where there is one, passes
+    sound_passed: int = 0
+    flipped: list[str] = field(default_factory=list)  # tasks with a run that timed out, and did not when run alone
+    nothing_to_run: int = 0  # tasks with neither candidates nor a solution of their own
+
+    @property
+    def labels_per_second(self) -> float:
+        return self.executed / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Label:
+    """A result, and whether a second run alone said otherwise than the first."""
+
+    result: Result
+    flipped: bool = False
+
+    def fields(self) -> dict[str, Any]:
+        said: dict[str, Any] = {"status": self.result.status}
+        if self.result.status != "harness_error":
+            said["passed"] = self.result.passed
+        if self.result.feedback:
+            said["feedback"] = asdict(self.result.feedback)
+        return said | ({"flipped": True} if self.flipped else {})
 
 
 def label(
@@ -36,9 +90,13 @@ def label(
     timeout: float = 10.0,
     memory_mb: int = 256,
     sandbox: bool = True,
-    progress: Progress | None = None,
+    progress: Callable[[Pace], None] | None = None,
 ) -> LabelSummary:
-    """Adds ``passed``, ``feedback`` and, where it failed, ``detail`` to every candidate of every row.
+    """Adds ``status``, ``passed`` and, where it failed, ``feedback`` to every candidate of every row.
+
+    A task's own solution is run too, and ``reference`` says how it did; so a file of tasks without candidates is
+    checked. A program that did not finish in time is run once more, with nothing beside it; that result counts, and
+    where it differs the candidate is ``flipped``. A ``harness_error`` leaves ``passed`` unsaid.
 
     Rows go to ``output`` in the order of ``input``; a run that was killed goes on where it stopped. A program that
     several candidates share runs once. Raises SandboxError where bubblewrap does not work, unless ``sandbox`` is false.
@@ -50,70 +108,148 @@ def label(
     if Path(input).resolve() == Path(output).resolve():
         raise DatasetError(f"{input}: input and output are the same file; name another output")
     rows = datasets.read_rows(input)
-    for row in rows:
-        _check(row)
-    languages = {datasets.language(row) for row in rows}
-    summary = LabelSummary(tasks=len(rows))
+    programs = {datasets.task_id(row): _programs(row) for row in rows}
+    if not any(programs.values()):
+        raise DatasetError(f"{input}: no candidates, and no canonical_solution; generate candidates first")
     with ExitStack() as open_things:
         writer = open_things.enter_context(RowWriter(output))
         pending = list(writer.pending(rows))
-        summary.resumed = len(rows) - len(pending)
+        pace = Pace(len(rows) - len(pending), len(rows))
+        pace.labels_total = sum(len(programs[datasets.task_id(row)]) for row in pending)
+        resumed = pace.tasks
         if progress:
-            progress(summary.resumed, summary.tasks)
-        if not pending:
-            return summary
-        runners = _runners(languages, sandbox)
-        for runner in runners.values():
-            open_things.callback(runner.close)
-        pool = ThreadPoolExecutor(jobs, thread_name_prefix="label")
-        open_things.callback(pool.shutdown, cancel_futures=True)
-        limits = Limits(seconds=timeout, memory=memory_mb * MIB)
-        started = [_start(row, runners, limits, pool) for row in pending]
-        for done, (row, results) in enumerate(zip(pending, started, strict=True), summary.resumed + 1):
-            writer.append(_labelled(row, results, summary))
-            if progress:
-                progress(done, summary.tasks)
+            progress(pace)
+        if pending:
+            pool = open_things.enter_context(_Pool(rows, jobs, Limits(timeout, memory_mb * MIB), sandbox))
+            began = time.monotonic()
+            started = [pool.start(row, programs[datasets.task_id(row)]) for row in pending]
+            for row, labels in zip(pending, started, strict=True):
+                writer.append(_labelled(row, labels))
+                pace.tasks += 1
+                pace.labels += len(labels)
+                pace.seconds = time.monotonic() - began
+                if progress:
+                    progress(pace)
+    summary = summarize(datasets.read_rows(output))
+    summary.resumed, summary.executed, summary.seconds = resumed, pace.labels, pace.seconds
     return summary
 
 
-def _check(row: Row) -> None:
-    task = datasets.task_id(row)
-    if datasets.language(row) not in LANGUAGES:
-        raise DatasetError(f"task {task}: language {row.get('language')!r}; only {' and '.join(LANGUAGES)} can be run")
-    if not isinstance(row.get("candidates"), list):
-        raise DatasetError(f"task {task}: no candidates; generate them first")
-    datasets.program(row, "")
+def _programs(row: Row) -> dict[str, Program]:
+    """What is to be run for a row, by code: its candidates and its own solution."""
+    codes = dict.fromkeys(candidate["code"] for candidate in row.get("candidates") or [])
+    if row.get("canonical_solution"):
+        codes[row["canonical_solution"]] = None
+    return {code: datasets.program(row, code) for code in codes}
 
 
-def _runners(languages: set[str], sandboxed: bool) -> dict[str, JavaPrograms | PythonPrograms]:
-    kind = Sandbox if sandboxed else NoSandbox
-    kind().check()
-    runners: dict[str, JavaPrograms | PythonPrograms] = {}
-    if "java" in languages:
-        runners["java"] = JavaPrograms(kind)
-    if "python" in languages:
-        runners["python"] = PythonPrograms(kind())
-    return runners
+class _Pool:
+    """Runs programs side by side, and one that did not finish in time once more alone."""
+
+    def __init__(self, rows: list[Row], jobs: int, limits: Limits, sandboxed: bool) -> None:
+        kind = Sandbox if sandboxed else NoSandbox
+        kind().check()
+        self._limits = limits
+        self._gate = _Gate()
+        self._open = ExitStack()
+        self._runners: dict[str, JavaPrograms | PythonPrograms] = {}
+        languages = {datasets.language(row) for row in rows}
+        if "java" in languages:
+            self._runners["java"] = self._open.enter_context(JavaPrograms(kind))
+        if "python" in languages:
+            self._runners["python"] = PythonPrograms(kind())
+        self._threads = ThreadPoolExecutor(jobs, thread_name_prefix="label")
+        self._open.callback(self._threads.shutdown, cancel_futures=True)
+
+    def start(self, row: Row, programs: dict[str, Program]) -> dict[str, Future[Label]]:
+        language = datasets.language(row)
+        return {code: self._threads.submit(self._label, language, program) for code, program in programs.items()}
+
+    def _label(self, language: str, program: Program) -> Label:
+        run = self._runners[language].run
+        with self._gate.beside_others():
+            first = run(program, self._limits)
+        if first.status != "timeout":
+            return Label(first)
+        with self._gate.alone():
+            second = run(program, self._limits)
+        return Label(second, flipped=second.status != "timeout")
+
+    def __enter__(self) -> _Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
 
-def _start(
-    row: Row, runners: dict[str, JavaPrograms | PythonPrograms], limits: Limits, pool: ThreadPoolExecutor
-) -> dict[str, Future[Result]]:
-    run = runners[datasets.language(row)].run
-    codes = dict.fromkeys(candidate["code"] for candidate in row["candidates"])
-    return {code: pool.submit(run, datasets.program(row, code), limits) for code in codes}
+class _Gate:
+    """Many may be inside together, or one alone; whoever waits to be alone goes first."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._waiting = 0
+
+    @contextmanager
+    def beside_others(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._inside >= 0 and not self._waiting)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            self._leave(-1)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._changed:
+            self._waiting += 1
+            self._changed.wait_for(lambda: self._inside == 0)
+            self._waiting -= 1
+            self._inside = -1
+        try:
+            yield
+        finally:
+            self._leave(1)
+
+    def _leave(self, change: int) -> None:
+        with self._changed:
+            self._inside += change
+            self._changed.notify_all()
 
 
-def _labelled(row: Row, results: dict[str, Future[Result]], summary: LabelSummary) -> Row:
-    summary.executed += len(results)
-    candidates = []
-    for candidate in row["candidates"]:
-        result = results[candidate["code"]].result()
-        kept = {key: value for key, value in candidate.items() if key not in ("passed", "feedback", "detail")}
-        kept.update(passed=result.passed, feedback=result.feedback)
-        if result.detail:
-            kept["detail"] = result.detail
-        candidates.append(kept)
-        summary.candidates += 1
-        summary.feedback[result.feedback] += 1
-    return {**row, "candidates": candidates}
+def _labelled(row: Row, labels: dict[str, Future[Label]]) -> Row:
+    row = dict(row)
+    if row.get("canonical_solution"):
+        row["reference"] = labels[row["canonical_solution"]].result().fields()
+    if row.get("candidates"):
+        row["candidates"] = [
+            {key: value for key, value in candidate.items() if key not in LABELS}
+            | labels[candidate["code"]].result().fields()
+            for candidate in row["candidates"]
+        ]
+    return row
+
+
+def summarize(rows: Iterable[Row]) -> LabelSummary:
+    """Counts over labelled rows."""
+    summary = LabelSummary()
+    for row in rows:
+        task, reference = datasets.task_id(row), row.get("reference")
+        candidates = row.get("candidates") or []
+        passed = sum(candidate.get("passed") is True for candidate in candidates)
+        summary.tasks += 1
+        summary.candidates += len(candidates)
+        summary.passed += passed
+        summary.statuses.update(candidate["status"] for candidate in candidates)
+        summary.nothing_to_run += not candidates and not reference
+        if any(each.get("flipped") for each in (*candidates, reference or {})):
+            summary.flipped.append(task)
+        if reference:
+            summary.references[reference["status"]] += 1
+        if reference and reference["status"] != "pass":
+            summary.bad_references[task] = reference
+        else:
+            summary.sound_candidates += len(candidates)
+            summary.sound_passed += passed
+    return summary
