@@ -127,11 +127,14 @@ def outcomes(row: Row) -> list[bool | None]:
     for position, candidate in enumerate(row.get("candidates") or []):
         passed = candidate.get("passed")
         if not isinstance(passed, bool) and candidate.get("status") != "harness_error":
-            raise DatasetError(
-                f"task {task_id(row)}: candidate {position} says no `passed`; run `gavel label` first"
-            )
+            raise DatasetError(f"task {task_id(row)}: candidate {position} says no `passed`; run `gavel label` first")
         found.append(passed)
     return found
+
+
+def labelled_rows(path: str | os.PathLike[str]) -> list[Row]:
+    """The rows of a file that have a candidate whose outcome is known."""
+    return [row for row in read_rows(path) if any(outcome is not None for outcome in outcomes(row))]
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:

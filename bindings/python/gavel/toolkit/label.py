@@ -24,7 +24,7 @@ LABELS = ("status", "passed", "feedback", "flipped")  # what labelling says of a
 
 @dataclass
 class Pace:
-    """How far a run of ``label`` has come. Labels are distinct programs; one that several candidates share counts once."""
+    """How far a run of ``label`` has come. Labels are distinct programs: one that candidates share counts once."""
 
     tasks: int  # done, those of an earlier run included
     tasks_total: int

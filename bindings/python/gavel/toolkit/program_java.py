@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from gavel.toolkit.program_text import Program, unfenced
 
@@ -38,11 +39,9 @@ def java_program(prompt: str, code: str, test: str, entry_point: str) -> Program
         before = 1
     else:
         hoisted, code = _without_imports(code)
-        opened = list(_tokens(prompt))
+        head = prompt
         if kind == "method":
-            head = _up_to_member(prompt, opened) or f"{imports}\nclass {wanted} {{\n"
-        else:
-            head = prompt
+            head = _up_to_member(prompt, list(_tokens(prompt))) or f"{imports}\nclass {wanted} {{\n"
         source = f"{hoisted}{head}{code}"
         source += "\n}" * _open_braces(source)
         before = head.count("\n")
@@ -109,11 +108,7 @@ def _is_method(tokens: list[Token], at: int) -> bool:
 def _renamed(code: str, holder: str, wanted: str) -> str:
     """The class under the name that the test calls; no type public, in a package, or named as the test's own class."""
     tokens = list(_tokens(code))
-    declared = {
-        following.text
-        for token, following in zip(tokens, tokens[1:], strict=False)
-        if token.depth == 0 and token.text in TYPES
-    }
+    declared = {following.text for token, following in pairwise(tokens) if token.depth == 0 and token.text in TYPES}
     names = {"Main": "CandidateMain"} if "Main" in declared else {}
     if wanted not in declared:
         names[holder] = wanted

@@ -49,7 +49,7 @@ def report(
 
     ``out_of_fold`` are the probabilities that ``fit_probe`` left; by default those beside the rows, where they are.
     """
-    rows = [row for row in datasets.read_rows(judged_jsonl) if any(o is not None for o in datasets.outcomes(row))]
+    rows = datasets.labelled_rows(judged_jsonl)
     if not rows:
         raise DatasetError(f"{judged_jsonl}: no row has candidates")
     probe = _out_of_fold(judged_jsonl, out_of_fold)

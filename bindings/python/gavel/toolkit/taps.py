@@ -36,8 +36,8 @@ class Taps:
 
 
 def usable(row: Row) -> list[int]:
-    """Positions of the labelled candidates that have states: an empty one has no token to take them from, and tokens count
-    only where the row says whose they are."""
+    """Positions of the labelled candidates that have states: an empty one has no token to take them from, and tokens
+    count only where the row says whose they are."""
     positions = []
     for position, outcome in enumerate(datasets.outcomes(row)):
         candidate = row["candidates"][position]
