@@ -26,7 +26,7 @@ def java() -> Iterator[JavaPrograms]:
 
 
 def gone(command: str) -> bool:
-    """Whether nothing runs it any more: the kernel ends what is left in a namespace a moment after its first process."""
+    """Whether nothing runs it any more: a namespace ends a moment after its first process."""
     deadline = time.monotonic() + 5
     while running(command) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -15,7 +15,8 @@ from gavel.toolkit.sandbox import Sandbox
 JAVA = {
     "task_id": "j",
     "language": "java",
-    "prompt": "import java.util.*;\n\nclass Totals {\n    static int one() { return 1; }\n\n    /**\n     * A sum.\n     */\n"
+    "prompt": "import java.util.*;\n\nclass Totals {\n    static int one() { return 1; }\n\n    /**\n     * A sum.\n"
+    "     */\n"
     "    public static int total(List<Integer> numbers) {\n",
     "entry_point": "total",
     "test": "class Main { public static void main(String[] a) {\n"
@@ -56,7 +57,7 @@ def java() -> Iterator[JavaPrograms]:
         "{ System.exit(0); } }\n",
         f"public class Main {{\n{METHOD}  public static void main(String[] a) {{ }}\n}}\n",
         f"Here it is:\n```java\n{METHOD}```\nIt adds them up.",
-        f"Sure!\n\n```java\nimport java.util.*;\npublic class Answer {{\n{METHOD}}}\n```\n\nUse:\n```java\ntotal(x)\n```\n",
+        f"Sure!\n```java\nimport java.util.*;\npublic class Answer {{\n{METHOD}}}\n```\n\nUse:\n```java\ntotal(x)\n```",
         f"{BODY}    }}\n}}\n```\nThis sums the numbers.",
         f"```java\n{BODY}",
         METHOD.replace(
@@ -67,12 +68,16 @@ def java() -> Iterator[JavaPrograms]:
 def test_java(java: JavaPrograms, code: str) -> None:
     program = datasets.program(JAVA, code)
     assert java.run(program, LIMITS).passed, program.source
-    in_words = JAVA | {"prompt": "Write total, which adds numbers up, in class Totals.", "prompting": "chat"}
-    if "class" in code and "Helper" not in code and "one()" not in code:
-        code = code.replace("public static int total(List", "public static int total(java.util.List")
-        alone = in_words | {"test": f"import java.util.*; {JAVA['test']}".replace("List.of", "java.util.List.of")}
-        if "} class" not in code:
-            assert java.run(datasets.program(alone, code), LIMITS).passed
+
+
+@needs_sandbox
+@needs_java
+@pytest.mark.parametrize("code", [METHOD, f"public class Solution {{\n{METHOD}}}\n"])
+def test_java_for_an_instruction_in_words(java: JavaPrograms, code: str) -> None:
+    row = JAVA | {"prompt": "Write total, which adds numbers up.", "prompting": "chat"}
+    row["test"] = JAVA["test"].replace("List", "java.util.List")
+    answer = f"```java\n{code.replace('List<', 'java.util.List<')}```"
+    assert java.run(datasets.program(row, answer), LIMITS).passed
 
 
 @needs_sandbox

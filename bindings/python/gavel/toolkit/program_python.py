@@ -27,7 +27,7 @@ def python_program(prompt: str, code: str, test: str, entry_point: str) -> Progr
     lines = body.count("\n")
     for form in (body, textwrap.indent(body, "    ")):
         source = f"{hoisted}{prompt}{form}"
-        if _parses(source):
+        if _compiles(source):
             break
     else:
         source = f"{hoisted}{prompt}{body}"
@@ -37,12 +37,11 @@ def python_program(prompt: str, code: str, test: str, entry_point: str) -> Progr
 
 def _defines(code: str, entry_point: str) -> bool:
     """Whether the code has the function at its top level; where it is no Python, whether it looks so."""
-    try:
-        statements = _parse(code).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = _compiled(code)
+    if tree is None:
         return bool(entry_point) and bool(re.search(rf"^(?:async )?def {re.escape(entry_point)}\b", code, re.MULTILINE))
-    names = {getattr(each, "name", None) for each in statements}
-    for each in statements:
+    names = {getattr(each, "name", None) for each in tree.body}
+    for each in tree.body:
         if isinstance(each, ast.Assign):
             names |= {target.id for target in each.targets if isinstance(target, ast.Name)}
     return entry_point in names if entry_point else bool(names - {None})
@@ -52,7 +51,7 @@ def _before_function(prompt: str, entry_point: str) -> str:
     """What stands before the function that the prompt leaves open: imports and helpers."""
     opened = re.search(rf"^(?:@.*\n)*(?:async )?def {re.escape(entry_point)}\b", prompt, re.MULTILINE)
     head = prompt[: opened.start()] if opened and entry_point else ""
-    return head if _parses(head) else ""
+    return head if _compiles(head) else ""
 
 
 def _without_imports(code: str) -> tuple[str, str]:
@@ -65,15 +64,17 @@ def _without_imports(code: str) -> tuple[str, str]:
     return code[:end], code[end:]
 
 
-def _parses(source: str) -> bool:
+def _compiles(source: str) -> bool:
+    return _compiled(source) is not None
+
+
+def _compiled(source: str) -> ast.Module | None:
+    """The tree of a source that the compiler takes whole (a parser alone allows a return outside a function)."""
     try:
-        _parse(source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # of the candidate's own, such as an odd escape
+            tree = ast.parse(source)
+            compile(tree, "candidate.py", "exec", dont_inherit=True)
+            return tree
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
-
-
-def _parse(source: str) -> ast.Module:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # of the candidate's own, such as an odd escape
-        return ast.parse(source)
+        return None
