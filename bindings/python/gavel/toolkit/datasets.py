@@ -42,7 +42,7 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
-            row = _parse(file, number, line)
+            row = parse(file, number, line)
             task = task_id(row, f"{file}:{number}")
             if task in seen:
                 raise DatasetError(
@@ -55,7 +55,8 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
     return rows
 
 
-def _parse(file: Path, number: int, line: bytes) -> Row:
+def parse(file: Path, number: int, line: bytes) -> Row:
+    """The object in one line of a file."""
     try:
         row = json.loads(line)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -183,7 +184,7 @@ def finished_ids(path: str | os.PathLike[str]) -> set[str]:
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip() and line.endswith(b"\n"):
-                done.add(task_id(_parse(file, number, line), f"{file}:{number}"))
+                done.add(task_id(parse(file, number, line), f"{file}:{number}"))
     return done
 
 
