@@ -53,8 +53,8 @@ def java() -> Iterator[JavaPrograms]:
         METHOD.replace("int sum = 0", "int sum = one() - 1"),
         f"public class Totals {{\n{METHOD}}}\n",
         f"package a.b;\nimport java.util.List;\n\npublic final class Solution {{\n{METHOD}}}\n",
-        f"class Solution {{\n    Solution() {{ }}\n{METHOD}}}\npublic class Main {{ public static void main(String[] a) "
-        "{ System.exit(0); } }\n",
+        f"class Solution {{\n    Solution() {{ }}\n{METHOD}}}\npublic class Main {{\n"
+        "  public static void main(String[] a) { System.exit(0); } }\n",
         f"public class Main {{\n{METHOD}  public static void main(String[] a) {{ }}\n}}\n",
         f"Here it is:\n```java\n{METHOD}```\nIt adds them up.",
         f"Sure!\n```java\nimport java.util.*;\npublic class Answer {{\n{METHOD}}}\n```\n\nUse:\n```java\ntotal(x)\n```",

@@ -28,7 +28,7 @@ Inputs = Annotated[
     list[Path],
     typer.Argument(
         metavar="FILE...",
-        help="HumanEval, mxeval, EvalPlus, MBPP, MultiPL-E or CoderEval files, samples, or rows of gavel's own; .gz too.",
+        help="HumanEval, mxeval, EvalPlus, MBPP, MultiPL-E, CoderEval, samples, or rows of gavel's own; .gz too.",
     ),
 ]
 Generator = Annotated[str, typer.Option(help="Who wrote the candidates that do not say it.")]
@@ -80,7 +80,7 @@ def split(
         list[str] | None,
         typer.Option(
             metavar="SUITE=N",
-            help="Test problems of a suite, or a share below 1. Default: HumanEval=40, MBPP=64 as in the paper, else 0.25.",
+            help="Test problems, or a share below 1. Default: the paper's, HumanEval=40, MBPP=64; else 0.25.",
         ),
     ] = None,
     validation: Annotated[float, typer.Option(min=0, max=0.9, help="Share of what is not for testing.")] = 0.1,
@@ -90,8 +90,8 @@ def split(
 ) -> None:
     """Split tasks into training, validation and test by the problem that they state.
 
-    HumanEval/3 is one problem in every language and suite. Tasks that nearly repeat one of a later part are dropped, and
-    report.json says which, of what, and why.
+    HumanEval/3 is one problem in every language and suite. Tasks that nearly repeat one of a later part are dropped,
+    and report.json says which, of what, and why.
     """
     from gavel.toolkit import datasets, formats, splits
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from gavel.toolkit import datasets
 from gavel.toolkit.datasets import DatasetError, Row
+from gavel.toolkit.multipl_e import LANGUAGES
 
 MXEVAL = ("task_id", "prompt", "entry_point", "test", "language", "description", "canonical_solution")
 MULTIPL_E = ("name", "language", "prompt", "tests", "stop_tokens")
+MULTIPL_E_OF_LANGUAGE = {spoken: short for short, spoken in LANGUAGES.items()}
 CODEREVAL = ("task_id", "level", "project", "name", "docstring")
 CODEREVAL_OF_STATUS = {"pass": "", "compile_error": "compile error"}
 
@@ -44,7 +46,11 @@ def multipl_e(rows: Iterable[Row]) -> Iterator[Row]:
         if "name" not in row or "tests" not in row:
             raise DatasetError(f"task {row['task_id']}: not from MultiPL-E, and has no tests of its form")
         completions = [candidate["code"] for candidate in row.get("candidates") or []]
-        yield {key: row[key] for key in MULTIPL_E if key in row} | {"completions": completions}
+        task = {key: row[key] for key in MULTIPL_E if key in row}
+        yield task | {
+            "language": MULTIPL_E_OF_LANGUAGE.get(row["language"], row["language"]),
+            "completions": completions,
+        }
 
 
 def coder_eval(rows: Iterable[Row]) -> Iterator[Row]:

@@ -184,10 +184,8 @@ def _mbpp(raw: Row, where: str) -> Row:
     """MBPP as first published, and EvalPlus's edition of it on the Hub: a task in words, and assertions."""
     asserts = [str(each) for each in raw["test_list"]]
     setup = "\n".join([str(raw.get("test_setup_code") or ""), *map(str, raw.get("test_imports") or [])]).strip()
-    called = re.search(r"assert\s+(?:\w+\()*?(?:set|sorted|list|tuple|not|math\.isclose)?[\s(]*(\w+)\(", asserts[0])
-    defined = set(re.findall(r"^def (\w+)", str(raw.get("code") or ""), re.MULTILINE))
-    entry = next((name for name in re.findall(r"(\w+)\(", asserts[0]) if name in defined), None)
-    entry = raw.get("entry_point") or entry or (called.group(1) if called else "")
+    defined = re.findall(r"^def (\w+)", str(raw.get("code") or ""), re.MULTILINE)
+    entry = next((name for name in re.findall(r"(\w+)\(", asserts[0]) if name in defined), "")
     words = str(raw.get("text") or raw.get("prompt") or "").strip()
     number = datasets.task_id(raw, where)
     return {
@@ -195,7 +193,7 @@ def _mbpp(raw: Row, where: str) -> Row:
         "language": "python",
         "prompt": f"{words}\nYour code should pass this test:\n{asserts[0]}\n",
         "prompting": "chat",
-        "entry_point": entry,
+        "entry_point": raw.get("entry_point") or entry,
         "test": str(raw.get("test") or "\n".join([setup, *asserts])).strip() + "\n",
         "description": words,
         "canonical_solution": raw.get("canonical_solution") or raw.get("code"),

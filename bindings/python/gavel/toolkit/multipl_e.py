@@ -1,4 +1,4 @@
-"""MultiPL-E's files: a problem in one of many languages, whose tests go on inside the program that the prompt begins."""
+"""MultiPL-E's files: a problem in one of many languages, whose tests go on inside the prompt's program."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ASSERT_EQUALS = re.compile(r"assert\((?P<found>.+)\.equals\((?P<wanted>.+)\)\);$
 
 
 def multipl_e(raw: Row, where: str) -> dict[str, Any]:
-    """Prompt and test as two texts of their own. Java tasks that need org.javatuples lose their test: it is not there."""
+    """Prompt and test as two texts of their own. Java tasks that need org.javatuples get no test: it is not there."""
     named = NAME.match(str(raw["name"]))
     if named is None:
         raise DatasetError(f"{where}: name {raw['name']!r}; expected HumanEval_NUMBER_FUNCTION or mbpp_NUMBER_FUNCTION")

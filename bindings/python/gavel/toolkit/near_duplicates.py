@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -25,7 +26,7 @@ LANGUAGE_WORDS = {"java", "python", "javascript", "cpp"}
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """``task`` resembles ``of`` in its ``by`` ("description" or "solution"), as much as ``similarity`` (0 to 1) says."""
+    """``task`` resembles ``of`` in its ``by`` (description or solution), as much as ``similarity`` (0 to 1) says."""
 
     task: str
     of: str
@@ -60,7 +61,7 @@ def description(row: Row) -> str:
 
 def _words(text: str) -> list[str]:
     words = [word for word in re.findall(r"[^\W_]+", text.lower()) if word not in LANGUAGE_WORDS]
-    return [" ".join(pair) for pair in zip(words, words[1:], strict=False)] or words
+    return [" ".join(pair) for pair in pairwise(words)] or words
 
 
 def _identifiers(text: str) -> list[str]:

@@ -72,7 +72,7 @@ def _compiled(source: str) -> ast.Module | None:
     """The tree of a source that the compiler takes whole (a parser alone allows a return outside a function)."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # of the candidate's own, such as an odd escape
+            warnings.simplefilter("ignore")  # of the candidate's own, such as an odd escape
             tree = ast.parse(source)
             compile(tree, "candidate.py", "exec", dont_inherit=True)
             return tree

@@ -55,9 +55,10 @@ def split(
     validation: float = 0.1,
     seed: int = 0,
 ) -> Split:
-    """``test`` says for a suite how many problems are for testing: a number from 1 on, or a share below 1; a suite that it
-    does not name gives a quarter. ``validation`` is a share of the rest. A test problem is one that every data set of
-    its suite has, as long as there are such, so that languages can be compared on the same ones."""
+    """``test`` says how many problems of a suite are for testing: a number from 1 on, or a share below 1; a suite that
+    it does not name gives a quarter. ``validation`` is a share of the rest. A test problem is one that every data set
+    of its suite has, as long as there are such, so that languages can be compared on the same ones.
+    """
     if not 0 <= validation < 1:
         raise DatasetError(f"validation is {validation}; it is a share of what is not for testing, from 0 to below 1")
     parts: dict[str, str] = {}
