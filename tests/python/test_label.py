@@ -108,7 +108,7 @@ def test_a_timeout_is_run_once_more_alone(tmp_path: Path, monkeypatch: pytest.Mo
                 return Result("pass" if runs[code] > 1 and not others else "timeout")
             return Result("timeout" if "return (" in code else "wrong")
 
-    monkeypatch.setattr("gavel.toolkit.label.PythonPrograms", Slow)
+    monkeypatch.setattr("gavel.toolkit.label_pool.PythonPrograms", Slow)
     label(write(tmp_path / "in.jsonl", rows(1)), tmp_path / "out.jsonl", jobs=3, sandbox=False)
     labelled = datasets.read_rows(tmp_path / "out.jsonl")[0]["candidates"]
     assert [candidate["status"] for candidate in labelled] == ["pass", "wrong", "pass", "timeout"]
@@ -121,7 +121,7 @@ def test_a_harness_error_says_nothing_of_the_candidate(tmp_path: Path, monkeypat
         def run(self, program: Program, limits: Limits) -> Result:
             return Result("harness_error" if "return (" in program.source else "wrong")
 
-    monkeypatch.setattr("gavel.toolkit.label.PythonPrograms", Broken)
+    monkeypatch.setattr("gavel.toolkit.label_pool.PythonPrograms", Broken)
     label(write(tmp_path / "in.jsonl", rows(1)), tmp_path / "out.jsonl", sandbox=False)
     assert datasets.outcomes(datasets.read_rows(tmp_path / "out.jsonl")[0]) == [False, False, False, None]
 

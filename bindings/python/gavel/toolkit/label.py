@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gavel.toolkit import datasets
 from gavel.toolkit.datasets import DatasetError, Row, RowWriter
-from gavel.toolkit.execute import JavaPrograms, PythonPrograms, Result
+from gavel.toolkit.label_pool import Label, Pool
 from gavel.toolkit.program_text import Program
-from gavel.toolkit.sandbox import MIB, Limits, NoSandbox, Sandbox
+from gavel.toolkit.sandbox import MIB, Limits
 
 LABELS = ("status", "passed", "feedback", "flipped")  # what labelling says of a candidate
 
@@ -66,22 +65,6 @@ class LabelSummary:
         return self.executed / self.seconds if self.seconds else 0.0
 
 
-@dataclass(frozen=True)
-class Label:
-    """A result, and whether a second run alone said otherwise than the first."""
-
-    result: Result
-    flipped: bool = False
-
-    def fields(self) -> dict[str, Any]:
-        said: dict[str, Any] = {"status": self.result.status}
-        if self.result.status != "harness_error":
-            said["passed"] = self.result.passed
-        if self.result.feedback:
-            said["feedback"] = asdict(self.result.feedback)
-        return said | ({"flipped": True} if self.flipped else {})
-
-
 def label(
     input: str | os.PathLike[str],
     output: str | os.PathLike[str],
@@ -120,9 +103,10 @@ def label(
         if progress:
             progress(pace)
         if pending:
-            pool = open_things.enter_context(_Pool(rows, jobs, Limits(timeout, memory_mb * MIB), sandbox))
+            languages = {datasets.language(row) for row in pending}
+            pool = open_things.enter_context(Pool(languages, jobs, Limits(timeout, memory_mb * MIB), sandbox))
             began = time.monotonic()
-            started = [pool.start(row, programs[datasets.task_id(row)]) for row in pending]
+            started = [pool.start(datasets.language(row), programs[datasets.task_id(row)]) for row in pending]
             for row, labels in zip(pending, started, strict=True):
                 writer.append(_labelled(row, labels))
                 pace.tasks += 1
@@ -141,81 +125,6 @@ def _programs(row: Row) -> dict[str, Program]:
     if row.get("canonical_solution"):
         codes[row["canonical_solution"]] = None
     return {code: datasets.program(row, code) for code in codes}
-
-
-class _Pool:
-    """Runs programs side by side, and one that did not finish in time once more alone."""
-
-    def __init__(self, rows: list[Row], jobs: int, limits: Limits, sandboxed: bool) -> None:
-        kind = Sandbox if sandboxed else NoSandbox
-        kind().check()
-        self._limits = limits
-        self._gate = _Gate()
-        self._open = ExitStack()
-        self._runners: dict[str, JavaPrograms | PythonPrograms] = {}
-        languages = {datasets.language(row) for row in rows}
-        if "java" in languages:
-            self._runners["java"] = self._open.enter_context(JavaPrograms(kind))
-        if "python" in languages:
-            self._runners["python"] = PythonPrograms(kind())
-        self._threads = ThreadPoolExecutor(jobs, thread_name_prefix="label")
-        self._open.callback(self._threads.shutdown, cancel_futures=True)
-
-    def start(self, row: Row, programs: dict[str, Program]) -> dict[str, Future[Label]]:
-        language = datasets.language(row)
-        return {code: self._threads.submit(self._label, language, program) for code, program in programs.items()}
-
-    def _label(self, language: str, program: Program) -> Label:
-        run = self._runners[language].run
-        with self._gate.beside_others():
-            first = run(program, self._limits)
-        if first.status != "timeout":
-            return Label(first)
-        with self._gate.alone():
-            second = run(program, self._limits)
-        return Label(second, flipped=second.status != "timeout")
-
-    def __enter__(self) -> _Pool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
-
-
-class _Gate:
-    """Many may be inside together, or one alone; whoever waits to be alone goes first."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._inside = 0
-        self._waiting = 0
-
-    @contextmanager
-    def beside_others(self) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: self._inside >= 0 and not self._waiting)
-            self._inside += 1
-        try:
-            yield
-        finally:
-            self._leave(-1)
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        with self._changed:
-            self._waiting += 1
-            self._changed.wait_for(lambda: self._inside == 0)
-            self._waiting -= 1
-            self._inside = -1
-        try:
-            yield
-        finally:
-            self._leave(1)
-
-    def _leave(self, change: int) -> None:
-        with self._changed:
-            self._inside += change
-            self._changed.notify_all()
 
 
 def _labelled(row: Row, labels: dict[str, Future[Label]]) -> Row:
