@@ -24,6 +24,7 @@ from gavel.toolkit.sandbox import MIB, Limits, Outcome, Sandbox, SandboxError
 RUNNERS = Path(__file__).parent / "runners"
 READY = "gavel ready\n"  # what a runner says before it touches the candidate
 COMPILE_SECONDS = 60.0  # javac always ends; this is for a machine that is busy
+COMPILER_SECONDS = 7 * 86400.0  # what a warm one may take for all that it ever compiles
 DETAIL_CHARACTERS = 500
 JVM = [
     "-XX:+UseSerialGC",
@@ -43,7 +44,7 @@ Status = Literal["pass", "wrong", "exception", "compile_error", "timeout", "out_
 
 @dataclass(frozen=True)
 class Feedback:
-    """What a failed run said: the execution feedback that RankEF is trained on (arXiv 2408.13976, section 3.2)."""
+    """What a failed run said: the execution feedback that RankEF is trained on (arXiv 2408.13976)."""
 
     kind: str  # the error's class, such as java.lang.ArithmeticException
     message: str = ""
@@ -101,7 +102,7 @@ class JavaPrograms:
 
     def run(self, program: Program, limits: Limits) -> Result:
         try:
-            compiled, answer = self._compile(program, limits)
+            compiled, answer = self._compile(program)
         except TimeoutError:
             return Result("timeout", Feedback("Timeout", "javac did not finish"))
         except CompilerGone as gone:
@@ -117,7 +118,13 @@ class JavaPrograms:
         outcome = self._sandbox.run(command, {"program.jar": answer}, limits, f"{word}\n".encode())
         return result_of(outcome, word, program)
 
-    def _compile(self, program: Program, limits: Limits) -> tuple[bool, bytes]:
+    def _compile(self, program: Program) -> tuple[bool, bytes]:
+        try:
+            return self._compile_with_one(program)
+        except CompilerGone:  # perhaps for a reason of its own: the next one shows whether it was the program's doing
+            return self._compile_with_one(program)
+
+    def _compile_with_one(self, program: Program) -> tuple[bool, bytes]:
         try:
             compiler = self._idle.get_nowait()
         except queue.Empty:
@@ -149,7 +156,7 @@ class JavaCompiler:
 
     def __init__(self, sandbox: Sandbox, java: str) -> None:
         source = (RUNNERS / "CompileServer.java").read_bytes()
-        limits = Limits(memory=2048 * MIB)
+        limits = Limits(seconds=COMPILER_SECONDS, memory=2048 * MIB)
         command = [java, *JVM, "-Xmx384m", "-Xss4m", "{box}/CompileServer.java"]
         self._context: AbstractContextManager[subprocess.Popen[bytes]] = sandbox.start(
             command, {"CompileServer.java": source}, limits

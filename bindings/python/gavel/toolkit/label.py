@@ -20,6 +20,8 @@ from gavel.toolkit.sandbox import MIB, Limits
 
 LABELS = ("status", "passed", "feedback", "flipped")  # what labelling says of a candidate
 
+BESIDE_MB = 512  # what an interpreter or virtual machine may take beside the program's memory
+
 
 @dataclass
 class Pace:
@@ -104,7 +106,8 @@ def label(
             progress(pace)
         if pending:
             languages = {datasets.language(row) for row in pending}
-            pool = open_things.enter_context(Pool(languages, jobs, Limits(timeout, memory_mb * MIB), sandbox))
+            limits = Limits(timeout, memory_mb * MIB, resident=(memory_mb + BESIDE_MB) * MIB)
+            pool = open_things.enter_context(Pool(languages, jobs, limits, sandbox))
             began = time.monotonic()
             started = [pool.start(datasets.language(row), programs[datasets.task_id(row)]) for row in pending]
             for row, labels in zip(pending, started, strict=True):

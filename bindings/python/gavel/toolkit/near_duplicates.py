@@ -1,7 +1,7 @@
 """Tasks that say nearly the same, or whose reference solutions do: exact Jaccard similarity of all pairs.
 
 Descriptions are compared by their pairs of neighbouring words, without examples. Solutions of one language are compared
-by identifiers and literals as Allamanis does (arXiv 1812.06469, section 2): sets at 0.8, multisets at 0.7, from 20 on.
+by identifiers and literals as Allamanis does (arXiv 1812.06469): sets at 0.8, multisets at 0.7, from 20 on.
 """
 
 from __future__ import annotations
