@@ -94,6 +94,7 @@ def test_java(java: JavaPrograms, body: str, status: str, kind: str, message: st
         "import os; [os.write(n, b'ok\\n') for n in (1, 2)]; os._exit(0)",
         "class Any(int):\n        def __eq__(self, other): return True\n    return Any()",
         "import builtins; builtins.AssertionError = ValueError; return 0",
+        "import builtins; builtins.exec = builtins.print = builtins.compile = lambda *a: None; return 0",
         "import sys; return sys._current_frames()",
         "import gc; return gc.get_objects()",
     ],
@@ -111,6 +112,38 @@ def test_comparisons_of_the_candidates_own_do_not_count() -> None:
     assert run(python_program(prompt, "    return [9.0]\n", test, "f"), LIMITS).passed
     counted = "    from collections import Counter\n    return Counter('aab')\n"
     assert run(python_program(prompt, counted, "assert f() == {'a': 2, 'b': 1}\n", "f"), LIMITS).passed
+
+
+@needs_sandbox
+def test_builtins_are_the_tests_own() -> None:
+    test = "def check(candidate):\n    assert abs(candidate(3) - 9) < 1e-6\n"
+    sly = "    return 0\n\ndef abs(x):\n    return 0\n\nimport builtins\nbuiltins.abs = abs\n"
+    run = PythonPrograms(Sandbox()).run
+    assert run(python_program("def square(x):\n", sly, test, "square"), LIMITS).status == "wrong"
+    named = "def check(candidate):\n    assert candidate([2, 3]) == 6\n"
+    right = python_program("def sum(x):\n", "    return x[0] * x[1]\n", named, "sum")
+    assert run(right, LIMITS).passed
+
+
+@needs_sandbox
+@needs_java
+@pytest.mark.parametrize(
+    "more",
+    [
+        "class Arrays { static java.util.List<Integer> asList(int n) { return null; } }",
+        "class Error extends java.lang.Error { Error() { System.exit(0); } }",
+        "public class Main { public static void main(String[] a) { } }",
+    ],
+)
+def test_java_types_are_the_tests_own(java: JavaPrograms, more: str) -> None:
+    test = (
+        "class Main { public static void main(String[] a) { if (Lists.one() != null && !Lists.one().equals("
+        "Arrays.asList(1))) throw new Error(); if (Lists.one() == null) throw new Error(); } }"
+    )
+    row = {"task_id": "t", "language": "java", "entry_point": "one", "test": test}
+    row["prompt"] = "import java.util.*;\nclass Lists {\n  static List<Integer> one() {\n"
+    assert java.run(datasets.program(row, f"return null; }} }}\n{more}"), LIMITS).status == "wrong"
+    assert java.run(datasets.program(row, f"return List.of(1); }} }}\n{more}"), LIMITS).passed
 
 
 @needs_sandbox

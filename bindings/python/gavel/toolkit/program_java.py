@@ -17,6 +17,7 @@ TOKEN = re.compile(
 )
 IMPORT = re.compile(r"^[ \t]*import\s+(?:static\s+)?[\w.*\s]+?;", re.MULTILINE)
 TYPES = {"class", "interface", "enum", "record"}
+WORD = re.compile(r"[A-Za-z_$]")
 BEFORE_CALL = {"return", "new", "else", "throw", "assert", "case", "do", "yield"}
 EQUALS = re.compile(r"(?<![\w.)\]])(\w+)\.equals\((\w+)\)")
 
@@ -35,7 +36,7 @@ def java_program(prompt: str, code: str, test: str, entry_point: str) -> Program
     wanted = _class_under_test(prompt, test, entry_point)
     kind, holder = _shape(code, entry_point)
     if kind == "class":
-        source = f"{imports}\n{_renamed(code, holder, wanted)}"
+        source = f"{imports}\n{_renamed(code, {holder: wanted} if wanted not in _types(code) else {})}"
         before = 1
     else:
         hoisted, code = _without_imports(code)
@@ -45,6 +46,9 @@ def java_program(prompt: str, code: str, test: str, entry_point: str) -> Program
         source = f"{hoisted}{head}{code}"
         source += "\n}" * _open_braces(source)
         before = head.count("\n")
+    # A type of the candidate's own must not stand before one that the test means, such as Arrays or its Main.
+    meant = {token.text for token in _tokens(test)} - {wanted, *_types(prompt)}
+    source = _renamed(_unpublished(source), {name: f"Candidate{name}" for name in _types(source) if name in meant})
     # Both ways round: a candidate that returns an object of its own must not be the only one to be asked.
     test = EQUALS.sub(r"(\1.equals(\2) && \2.equals(\1))", test)
     return Program(source, f"{imports}\n{test}", before, skipped)
@@ -105,22 +109,34 @@ def _is_method(tokens: list[Token], at: int) -> bool:
     return False
 
 
-def _renamed(code: str, holder: str, wanted: str) -> str:
-    """The class under the name that the test calls; no type public, in a package, or named as the test's own class."""
-    tokens = list(_tokens(code))
-    declared = {following.text for token, following in pairwise(tokens) if token.depth == 0 and token.text in TYPES}
-    names = {"Main": "CandidateMain"} if "Main" in declared else {}
-    if wanted not in declared:
-        names[holder] = wanted
+def _types(source: str) -> set[str]:
+    """The types that a source declares at its top level."""
+    return {
+        following.text
+        for token, following in pairwise(_tokens(source))
+        if token.depth <= 0 and token.text in TYPES and WORD.match(following.text)
+    }
+
+
+def _unpublished(code: str) -> str:
+    """Without package, and without public before a type: one file holds them all."""
     pieces, end, package = [], 0, False
-    for token in tokens:
+    for token in _tokens(code):
         package = package or (token.depth == 0 and token.text == "package")
-        blank = package or (token.depth == 0 and token.text == "public")
-        if package and token.text == ";":
-            package = False
-        if blank or token.text in names:
-            pieces += [code[end : token.start], "" if blank else names[token.text]]
+        if package or (token.depth == 0 and token.text == "public"):
+            pieces.append(code[end : token.start])
             end = token.start + len(token.text)
+        package = package and token.text != ";"
+    return "".join(pieces) + code[end:]
+
+
+def _renamed(code: str, names: dict[str, str]) -> str:
+    pieces, end, before = [], 0, ""
+    for token in _tokens(code) if names else ():
+        if token.text in names and before != ".":
+            pieces += [code[end : token.start], names[token.text]]
+            end = token.start + len(token.text)
+        before = token.text
     return "".join(pieces) + code[end:]
 
 

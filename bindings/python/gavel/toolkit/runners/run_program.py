@@ -6,7 +6,9 @@ into its own process), but it stops what looks for a way around the tests rather
 """
 
 import ast
+import builtins
 import io
+import os
 import sys
 import threading
 import types
@@ -19,21 +21,25 @@ COMPILED = (types.WrapperDescriptorType, types.MethodDescriptorType, types.Built
 
 
 def main(candidate: str, test: str, alone: bool) -> None:
-    out = sys.stdout
+    write, listdir = sys.stdout.write, os.listdir  # what the candidate may replace is kept here
     word = sys.stdin.readline().strip()
     sys.stdin = io.StringIO()
-    print("gavel ready", file=out, flush=True)
-    said: list[str] = []
+    write("gavel ready\n")
+    sys.stdout.flush()
+    done, said = object(), []
     threading.stack_size(64 << 20)
-    runner = threading.Thread(target=run, args=(candidate, test, said), daemon=True)
+    runner = threading.Thread(target=run, args=(candidate, test, said, done), daemon=True)
     runner.start()
     runner.join()
-    if not said and alone and left_processes():
-        said.append("failed\tLeftProcesses\t\t0\tprocesses of its own were still running")
-    print(f"\n{said[0] if said else word}", file=out, flush=True)
+    verdict = said[0] if said else "failed\tEarlyExit\t\t0\tthe program ended before its tests did"
+    if verdict is done:
+        left = alone and len([name for name in listdir("/proc") if name.isdigit()]) > 2
+        verdict = "failed\tLeftProcesses\t\t0\tprocesses of its own were still running" if left else word
+    write(f"\n{verdict}\n")
 
 
-def run(candidate: str, test: str, said: list[str]) -> None:
+def run(candidate: str, test: str, said: list[object], done: object) -> None:
+    execute = exec
     try:
         first = compile(candidate, "candidate.py", "exec", dont_inherit=True)
         tree = ast.parse(test, "test.py")
@@ -45,16 +51,34 @@ def run(candidate: str, test: str, said: list[str]) -> None:
         )
         return
     sys.addaudithook(refuse)
+    known = dict(vars(builtins))
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
     try:
-        exec(first, module.__dict__)
-        module.__dict__[name] = genuine
-        exec(second, module.__dict__)
+        execute(first, module.__dict__)
+        vars(builtins).update(known)
+        execute(second, names_for_test(module, tree) | {name: genuine})
     except SystemExit:
         said.append("failed\tSystemExit\t\t0\tthe program ended before its tests did")
     except BaseException as error:
         said.append(f"failed\t{type(error).__name__}\t{place(error)}\t{brief(error)}")
+    else:
+        said.append(done)
+
+
+def names_for_test(module: types.ModuleType, test: ast.Module) -> dict[str, object]:
+    """The candidate's names, but not those that would stand before a builtin, unless it is the function under test."""
+    tested = {each.id for call in ast.walk(test) if is_check(call) for each in call.args if isinstance(each, ast.Name)}
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not hasattr(builtins, name) or name in tested or name.startswith("__")
+    }
+
+
+def is_check(node: ast.AST) -> bool:
+    """Whether it is the call of check(), as ``Calls`` has left it."""
+    return isinstance(node, ast.Call) and any(isinstance(each, ast.Name) and each.id == "check" for each in node.args)
 
 
 def refuse(event: str, _arguments: object) -> None:
@@ -121,12 +145,6 @@ def trusted(method: object) -> bool:
     if isinstance(method, types.FunctionType):
         return method.__code__.co_filename.startswith(("/usr/lib/", "<frozen "))
     return method is None or isinstance(method, COMPILED)
-
-
-def left_processes() -> bool:
-    import os
-
-    return len([name for name in os.listdir("/proc") if name.isdigit()]) > 2
 
 
 def read(path: str) -> str:
