@@ -41,5 +41,5 @@ def test_solutions_and_bugs(tmp_path: Path) -> None:
     }
     # Some changes change nothing that three tests see.
     assert summary.candidates > 80
-    assert summary.passed < 0.2 * summary.candidates
+    assert summary.passed < 0.25 * summary.candidates
     assert not {"harness_error", "out_of_memory"} & set(summary.statuses)

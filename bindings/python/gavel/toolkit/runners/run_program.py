@@ -21,11 +21,10 @@ COMPILED = (types.WrapperDescriptorType, types.MethodDescriptorType, types.Built
 
 
 def main(candidate: str, test: str, alone: bool) -> None:
-    write, listdir = sys.stdout.write, os.listdir  # what the candidate may replace is kept here
+    out, listdir, leave = sys.stdout, os.listdir, os._exit  # what the candidate may replace is kept here
     word = sys.stdin.readline().strip()
     sys.stdin = io.StringIO()
-    write("gavel ready\n")
-    sys.stdout.flush()
+    print("gavel ready", file=out, flush=True)
     done, said = object(), []
     threading.stack_size(64 << 20)
     runner = threading.Thread(target=run, args=(candidate, test, said, done), daemon=True)
@@ -35,7 +34,9 @@ def main(candidate: str, test: str, alone: bool) -> None:
     if verdict is done:
         left = alone and len([name for name in listdir("/proc") if name.isdigit()]) > 2
         verdict = "failed\tLeftProcesses\t\t0\tprocesses of its own were still running" if left else word
-    write(f"\n{verdict}\n")
+    out.write(f"\n{verdict}\n")
+    out.flush()
+    leave(0)  # whatever threads are left
 
 
 def run(candidate: str, test: str, said: list[object], done: object) -> None:
