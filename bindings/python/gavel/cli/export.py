@@ -16,6 +16,7 @@ EXAMPLES = """
 gavel export model.gguf -o model.gavel
 gavel export checkpoint/ --precision bf16 --name mine
 gavel export org/name --adapter lora/ --trained --positive Yes --negative No
+gavel export rankef/ --truncate end
 """
 
 JUDGE = "Judge"
@@ -26,6 +27,12 @@ class Precision(StrEnum):
     bf16 = "bf16"
     fp16 = "fp16"
     fp32 = "fp32"
+
+
+class Truncation(StrEnum):
+    task = "task"
+    end = "end"
+    refuse = "refuse"
 
 
 Words = list[str] | None
@@ -71,6 +78,22 @@ def export(
     abstain_band: Annotated[
         float, typer.Option(min=0, max=1, help="Abstain this near to it.", rich_help_panel=JUDGE)
     ] = 0.0,
+    truncate: Annotated[
+        Truncation | None,
+        typer.Option(
+            "--truncate",
+            help="What an encoder leaves out where task and candidate are too long. Default: the task's end.",
+            rich_help_panel=JUDGE,
+        ),
+    ] = None,
+    feedback_prompt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT|FILE",
+            help="After what an encoder-decoder writes feedback, with {prompt}, {language} and {code}.",
+            rich_help_panel=JUDGE,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
 ) -> None:
     """Make a bundle of a checkpoint and print its path."""
@@ -86,6 +109,8 @@ def export(
         trained=trained,
         threshold=threshold,
         abstain_band=abstain_band,
+        truncate=truncate.value if truncate else None,
+        feedback_prompt=_text(feedback_prompt),
     )
     with steps("export") as progress:
         made = make(
