@@ -54,17 +54,16 @@ class Fit {
   /// The longest beginning of the task with which the whole candidate fits.
   [[nodiscard]] Encoder::Tokens without_task_end(Slots slots, std::size_t index) const {
     const std::string task = slots["prompt"];
+    std::vector<std::size_t> ends;  // where a whole number of characters ends
+    for (std::size_t i = 1; i < task.size(); ++i)
+      if ((static_cast<unsigned char>(task[i]) & 0xC0U) != 0x80U) ends.push_back(i);
     Encoder::Tokens best;
-    std::size_t fits = 0, too_long = task.size();
-    while (too_long - fits > 1) {
-      std::size_t middle = fits + (too_long - fits) / 2;
-      while (middle > fits && (static_cast<unsigned char>(task[middle]) & 0xC0U) == 0x80U)
-        --middle;  // whole characters
-      if (middle == fits) break;
-      slots["prompt"] = task.substr(0, middle);
+    for (std::size_t fits = 0, too_long = ends.size(); fits < too_long;) {  // characters: ends[fits - 1] fits
+      const std::size_t middle = fits + (too_long - fits) / 2;
+      slots["prompt"] = task.substr(0, ends[middle]);
       Encoder::Tokens tokens = encode(tokenizer_, fill(prompt_, slots));
       if (tokens.size() <= most_) {
-        fits = middle;
+        fits = middle + 1;
         best = std::move(tokens);
       } else {
         too_long = middle;

@@ -21,8 +21,9 @@ std::vector<Encoder::Tokens> write(Encoder& encoder, const Manifest& m, std::spa
     const auto logits = encoder.step(next, cancel);
     std::vector<Encoder::Next> going;
     for (std::size_t row = 0; row < next.size(); ++row) {
-      const auto values =
-          logits.subspan(row * static_cast<std::size_t>(m.vocabulary)).first(static_cast<std::size_t>(m.vocabulary));
+      // Rows behind the tokenizer's tokens are padding.
+      const auto values = logits.subspan(row * static_cast<std::size_t>(m.vocabulary))
+                              .first(static_cast<std::size_t>(m.tokenizer_size));
       const auto token = static_cast<std::int32_t>(std::max_element(values.begin(), values.end()) - values.begin());
       if (std::find(m.stop_tokens.begin(), m.stop_tokens.end(), token) != m.stop_tokens.end()) continue;
       Encoder::Tokens& text = written[static_cast<std::size_t>(next[row].sequence)];

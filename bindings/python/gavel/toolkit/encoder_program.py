@@ -295,7 +295,8 @@ class T5Decoder(nn.Module):
 
 
 class Head(nn.Module):
-    """Labels from one state, in float32: a dense layer, its activation, and the labels."""
+    """Labels from each state, in float32: a dense layer, its activation, and the labels. One at a time, so that no
+    label depends on who stands beside it."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -303,8 +304,11 @@ class Head(nn.Module):
         self.dense = Linear(config.head_size, config.hidden, True, torch.float32)
         self.out = Linear(config.labels, config.head_size, True, torch.float32)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out(activated(self.dense(x), self.activation))
+    def forward(self, states: Tensor) -> Tensor:
+        rows: list[Tensor] = []
+        for state in states.split(1):
+            rows.append(self.out(activated(self.dense(state), self.activation)))
+        return torch.cat(rows)
 
 
 def first_tokens(states: Tensor, starts: list[int]) -> Tensor:
