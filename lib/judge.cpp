@@ -91,7 +91,8 @@ class Judge::Impl {
     } else {
       calibration_ = m.judge->calibration;
       rule_ = m.judge->rule;
-      if (!m.encodes()) prompt_ = split_before(m.prompt("judge"), "code");
+      const Prompt& prompt = m.prompt("judge");
+      if (!m.encodes()) prompt_ = split_before(prompt, "code");
       rows_ = m.judge->positive;
       rows_.insert(rows_.end(), m.judge->negative.begin(), m.judge->negative.end());
     }

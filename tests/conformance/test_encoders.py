@@ -181,7 +181,9 @@ def test_feedback_ends(name: str, tmp_path: Path) -> None:
     (case.folder / "generation_config.json").unlink()
     judge = gavel.Judge(gavel.Model.open(case.bundle()), feedback_tokens=24)
     for verdict, each in zip(judge.judge(TASK, CODES), ids, strict=True):
-        expected = case.model.generate(each, do_sample=False, max_new_tokens=24, use_cache=False, eos_token_id=end)[0].tolist()
+        expected = case.model.generate(each, do_sample=False, max_new_tokens=24, use_cache=False, eos_token_id=end)[
+            0
+        ].tolist()
         expected = expected[:-1] if expected[-1] == end else expected
         assert verdict.feedback == case.tokenizer.decode(expected, skip_special_tokens=True)
 

@@ -15,7 +15,7 @@ from .architecture import decoder_config
 from .bundle import PROGRAM, WEIGHTS, new_bundle, write_manifest
 from .encoder_architecture import is_encoder
 from .encoder_export import EncoderExport
-from .errors import ToolkitError
+from .errors import ToolkitError, UnsupportedError
 from .judging import JudgeWording, classifier_head, judge_rule
 from .program import PRECISIONS, DecoderConfig, build
 from .prompts import (
@@ -67,6 +67,10 @@ def export(
         raise ToolkitError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     tell("open", 0.0)
     checkpoint = open_source(source)
+    if adapter is not None and is_encoder(checkpoint.config):
+        raise UnsupportedError(
+            "an adapter on an encoder is not supported; merge it with peft's merge_and_unload and export the result"
+        )
     if adapter is not None:
         from .lora import AdapterSource
 
