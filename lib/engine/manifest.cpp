@@ -199,12 +199,17 @@ Manifest parse_manifest(std::string_view text, const std::filesystem::path& wher
   m.layers = shape.integer("layers", 1, 1024);
   m.hidden = shape.integer("hidden", 1, large);
   m.heads = shape.integer("heads", 1, 4096);
-  m.kv_heads = shape.integer("kv_heads", 1, m.heads);
+  m.kv_heads = m.encodes() ? m.heads : shape.integer("kv_heads", 1, m.heads);
   m.head_dim = shape.integer("head_dim", m.encodes() ? 1 : 16, 4096);
   m.intermediate = shape.integer("intermediate", 1, large);
   m.vocabulary = shape.integer("vocabulary", 1, large);
   m.context = shape.integer("context", 1, large);
+  if (!m.encodes()) {
+    m.rotary_dim = shape.integer("rotary_dim", 0, m.head_dim);
+    m.rope_switch = shape.integer("rope_switch", 0, large);
+  }
   m.tied = shape.flag("tied");
+  m.gated = shape.flag("gated");
   if (m.heads % m.kv_heads != 0)
     shape.refuse("kv_heads", fmt::format("a divisor of {} heads", m.heads), shape.at("kv_heads"));
   if (m.kind == "encoder_decoder") m.decoder_layers = shape.integer("decoder_layers", 1, 1024);

@@ -15,7 +15,7 @@ namespace gavel {
 
 /// What gavel.json says, validated: the only thing believed about a bundle before its hashes are checked.
 struct Manifest {
-  static constexpr int format = 1;
+  static constexpr int format = 2;
 
   struct File {
     std::uint64_t bytes = 0;
@@ -49,10 +49,11 @@ struct Manifest {
   std::string kind;  ///< "decoder", "encoder" or "encoder_decoder"
   std::string name, family, precision;
   std::int64_t layers = 0, hidden = 0, heads = 0, kv_heads = 0, head_dim = 0, intermediate = 0, vocabulary = 0,
-               context = 0;
-  std::int64_t decoder_layers = 0;    ///< of an encoder_decoder
+               context = 0, rotary_dim = 0;
+  std::int64_t rope_switch = 0;     ///< sequences longer than this use the second set of rotary frequencies; 0: one set
+  std::int64_t decoder_layers = 0;  ///< of an encoder_decoder
   std::optional<std::int32_t> start;  ///< the token an encoder's decoder begins to write with, where it can write
-  bool tied = false;
+  bool tied = false, gated = true;
   std::string tokenizer_file;
   std::int32_t tokenizer_size = 0;
   std::vector<std::int32_t> stop_tokens;

@@ -122,7 +122,7 @@ def _model(kind: str, shape: dict[str, Any]) -> str:
         layers = f"{shape['layers']} and {shape['decoder_layers']} layers"
     return (
         f"{shape['family']} {kind.replace('_', '-')}, {layers} of {shape['hidden']}, {shape['heads']} heads "
-        f"({shape['kv_heads']} for keys), vocabulary {shape['vocabulary']}"
+        f"({shape.get('kv_heads', shape['heads'])} for keys), vocabulary {shape['vocabulary']}"
     )
 
 

@@ -105,7 +105,7 @@ def roberta_config(reference: PreTrainedConfig) -> EncoderConfig:
         head_dim=reference.hidden_size // reference.num_attention_heads,
         intermediate=reference.intermediate_size,
         vocabulary=reference.vocab_size,
-        context=reference.max_position_embeddings - reference.pad_token_id - 1,  # positions begin behind padding's
+        context=reference.max_position_embeddings - reference.pad_token_id - 1,
         norm_eps=float(reference.layer_norm_eps),
         activation=activation(reference.hidden_act),
         gated=False,
@@ -113,6 +113,8 @@ def roberta_config(reference: PreTrainedConfig) -> EncoderConfig:
         head="first",
         head_size=reference.hidden_size,
         head_activation="tanh",
+        first_position=reference.pad_token_id + 1,
+        token_types=reference.type_vocab_size,
     )
 
 
@@ -144,6 +146,7 @@ def t5_config(source: Source, name: str, reference: PreTrainedConfig) -> Encoder
         head_size=reference.d_model if own_head else shapes["class_head.0.weight"][0],
         head_activation="tanh" if own_head else "relu",
         distance=reference.relative_attention_max_distance,
+        buckets=reference.relative_attention_num_buckets,
         start=reference.decoder_start_token_id if decoder else 0,
         tied="lm_head.weight" not in shapes,
         output_scale=reference.d_model**-0.5 if reference.scale_decoder_outputs else 1.0,

@@ -11,12 +11,13 @@ from . import encoder_tensors
 from .encoder_architecture import encoder_config, labels_of
 from .encoder_program import EncoderConfig, build
 from .encoder_prompts import encoder_prompts
-from .encoder_selftest import EncoderReference, self_test
+from .encoder_reference import EncoderReference
+from .encoder_selftest import self_test
 from .errors import ToolkitError
 from .judging import JudgeWording, classifier_head, judge_rule
 from .sources import Source
 from .text import Text
-from .weights import Layout
+from .weights import Chunk, Layout
 
 TRUNCATIONS = ("task", "end", "refuse")
 
@@ -27,20 +28,19 @@ class EncoderExport:
     def __init__(self, source: Source, tokens: Text, precision: str, judge: JudgeWording) -> None:
         self.source, self.tokens, self.precision = source, tokens, precision
         self.config = encoder_config(source)
-        encoder_tensors.check(source)
+        encoder_tensors.check(source, self.config)
         if judge.positive or judge.negative:
             raise ToolkitError(f"{source.origin} is a classifier; verbalizers are for language models")
         self.kind = "encoder_decoder" if self.config.decoder_layers else "encoder"
         self.architecture = architecture_of(self.config)
         self.head = classifier_head(labels_of(source, self.config), judge.positive_label)
-        writes = self.config.decoder_layers > 0 and self.config.head == "first"
-        self.prompts = encoder_prompts(source, tokens, judge.prompt, judge.feedback_prompt, writes=writes)
+        self.prompts = encoder_prompts(source, tokens, judge.prompt, judge.feedback_prompt, writes=self.config.writes)
         truncate = judge.truncate or "task"
         if truncate not in TRUNCATIONS:
             raise ToolkitError(f"truncate is {truncate!r}, expected one of {', '.join(TRUNCATIONS)}")
         self.judging = {"type": "classifier", "truncate": truncate} | judge_rule(judge, trained=True)
         self.special: dict[str, Any] = {"bos": None, "stop": []}
-        if writes:
+        if self.config.writes:
             self.special |= {"stop": end_tokens(source), "start": self.config.start}
 
     def build(self) -> torch.jit.ScriptModule:
@@ -49,8 +49,8 @@ class EncoderExport:
     def layout(self) -> Layout:
         return encoder_tensors.layout(self.config, self.precision)
 
-    def program_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
-        return encoder_tensors.program_tensors(self.source, self.precision)
+    def chunks(self) -> Iterator[Chunk]:
+        return encoder_tensors.encoder_chunks(self.source, self.config, self.precision)
 
     def self_test(self) -> list[dict[str, Any]]:
         reference = EncoderReference(self.source, self.precision)
@@ -68,9 +68,10 @@ def architecture_of(config: EncoderConfig) -> dict[str, Any]:
         "intermediate",
         "vocabulary",
         "context",
+        "gated",
         "tied",
     )
-    return {name: getattr(config, name) for name in names} | {"kv_heads": config.heads}
+    return {name: getattr(config, name) for name in names}
 
 
 def end_tokens(source: Source) -> list[int]:

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, layer_norm, relu, scaled_dot_product_attention, silu
+from torch.nn.functional import relu, scaled_dot_product_attention
 
-from .program import Linear, Norm, empty, linear
+from .program import LayerNorm, Linear, Norm, activate, empty, linear
 
 
 @dataclass(frozen=True)
@@ -46,22 +46,24 @@ class EncoderConfig:
     head: str  # whose state is classified: the encoder's "first" token, or the decoder's "last"
     head_size: int
     head_activation: str
+    first_position: int = 0  # RoBERTa: the first token's, behind padding's
+    token_types: int = 0  # RoBERTa: of which the first alone is used
     distance: int = 0  # T5: the largest distance of two tokens that has a bias of its own
+    buckets: int = 0  # T5: how many biases the distances share
     start: int = 0  # the token the decoder begins with
     tied: bool = True  # the embedding is the vocabulary head
     output_scale: float = 1.0  # of the decoder's states, before the vocabulary head
+
+    @property
+    def writes(self) -> bool:
+        """Whether the decoder has a vocabulary head."""
+        return self.decoder_layers > 0 and self.head == "first"
 
 
 def activated(x: Tensor, kind: str) -> Tensor:
     if kind == "relu":
         return relu(x)
-    if kind == "gelu":
-        return gelu(x)
-    if kind == "gelu_tanh":
-        return gelu(x, approximate="tanh")
-    if kind == "silu":
-        return silu(x)
-    return torch.tanh(x)
+    return torch.tanh(x) if kind == "tanh" else activate(x, kind)
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None, scale: float) -> Tensor:
@@ -101,19 +103,6 @@ class Distances(nn.Module):
         line = self.weight.index_select(1, distances.clamp(-self.most, self.most) + self.most)
         # Each query sees the line of distances from one place further left.
         return line.unfold(1, keys, 1).flip(1).contiguous()
-
-
-class LayerNorm(nn.Module):
-    """Ba et al., arXiv 1607.06450."""
-
-    def __init__(self, size: int, eps: float) -> None:
-        super().__init__()
-        self.eps = eps
-        self.register_buffer("weight", empty(size))
-        self.register_buffer("bias", empty(size))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return layer_norm(x, [x.size(-1)], self.weight, self.bias, self.eps)
 
 
 class FeedForward(nn.Module):

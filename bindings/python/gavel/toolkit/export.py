@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 
-from . import tensors
 from .architecture import decoder_config
-from .bundle import PROGRAM, WEIGHTS, new_bundle, write_manifest
+from .bundle import FORMAT, PROGRAM, WEIGHTS, new_bundle, write_manifest
 from .encoder_architecture import is_encoder
 from .encoder_export import EncoderExport
 from .errors import ToolkitError, UnsupportedError
@@ -33,10 +32,12 @@ from .prompts import (
     plain,
     verdict_tokens,
 )
-from .selftest import Reference, self_test
+from .reference import Reference
+from .selftest import self_test
 from .sources import END_TOKENS, Source, open_source
+from .tensors import check, decoder_chunks, layout, parts
 from .text import Text
-from .weights import Layout, write_weights
+from .weights import Chunk, Layout, size_of, write_weights
 
 Progress = Callable[[str, float], None]
 
@@ -77,34 +78,34 @@ def export(
         checkpoint = AdapterSource(checkpoint, Path(adapter))
     tokens = Text(checkpoint.tokenizer)
     kind = EncoderExport if is_encoder(checkpoint.config) else DecoderExport
-    parts = kind(checkpoint, tokens, precision, judge)
-    if tokens.size > parts.config.vocabulary:
+    made = kind(checkpoint, tokens, precision, judge)
+    if tokens.size > made.config.vocabulary:
         raise ToolkitError(
-            f"{checkpoint.tokenizer.name} knows {tokens.size} tokens, the model {parts.config.vocabulary}: "
+            f"{checkpoint.tokenizer.name} knows {tokens.size} tokens, the model {made.config.vocabulary}: "
             "the tokenizer belongs to another model"
         )
     name = name or f"{checkpoint.name}-{precision}"
     destination = Path(destination) if destination is not None else Path(f"{name}.gavel")
     tell("program", 0.05)
-    program = program_bytes(parts.build)
+    program = program_bytes(made.build)
     with new_bundle(destination, force=force) as folder:
         (folder / PROGRAM).write_bytes(program)
         (folder / checkpoint.tokenizer.name).write_bytes(checkpoint.tokenizer.data)
-        write_all(folder / WEIGHTS, parts, tell)
+        write_all(folder / WEIGHTS, made, tell)
         tell("self-test", 0.7)
-        cases = parts.self_test()
+        cases = made.self_test()
         tell("hash", 0.95)
         manifest = {
-            "format": 1,
+            "format": FORMAT,
             "name": name,
-            "kind": parts.kind,
-            "architecture": parts.architecture,
+            "kind": made.kind,
+            "architecture": made.architecture,
             "precision": precision,
             "tokenizer": {"file": checkpoint.tokenizer.name, "type": tokens.type, "size": tokens.size},
-            "tokens": parts.special,
-            "prompts": parts.prompts,
-            "head": parts.head,
-            "judge": parts.judging,
+            "tokens": made.special,
+            "prompts": made.prompts,
+            "head": made.head,
+            "judge": made.judging,
             "probe": None,
             "selftest": cases,
             "provenance": {
@@ -127,7 +128,7 @@ class DecoderExport:
     def __init__(self, source: Source, tokens: Text, precision: str, judge: JudgeWording) -> None:
         self.source, self.tokens, self.precision = source, tokens, precision
         self.config = decoder_config(source.config)
-        tensors.check(source)
+        check(source, parts(self.config))
         if judge.feedback_prompt is not None or judge.truncate is not None:
             raise ToolkitError(f"{source.origin} is a decoder; a wording for feedback and truncation are for encoders")
         self.architecture = architecture_of(self.config)
@@ -139,10 +140,10 @@ class DecoderExport:
         return build(self.config, self.precision)
 
     def layout(self) -> Layout:
-        return tensors.layout(self.config, self.precision)
+        return layout(self.config, self.precision)
 
-    def program_tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
-        return tensors.program_tensors(self.source, self.precision)
+    def chunks(self) -> Iterator[Chunk]:
+        return decoder_chunks(self.source, self.precision)
 
     def self_test(self) -> list[dict[str, Any]]:
         reference = Reference(self.source, self.precision)
@@ -150,8 +151,24 @@ class DecoderExport:
 
 
 def architecture_of(config: DecoderConfig) -> dict[str, Any]:
-    left_out = ("norm_eps", "rope_theta", "rope_scaling", "qkv_bias", "o_bias", "mlp_bias", "labels")  # in the program
-    return {key: value for key, value in asdict(config).items() if key not in left_out}
+    """What the engine and a reader need to know; the rest is in the program."""
+    facts = (
+        "family",
+        "layers",
+        "hidden",
+        "heads",
+        "kv_heads",
+        "head_dim",
+        "intermediate",
+        "vocabulary",
+        "context",
+        "rotary_dim",
+        "rope_switch",
+        "windows",
+        "gated",
+        "tied",
+    )
+    return {key: value for key, value in asdict(config).items() if key in facts}
 
 
 def head_of(source: Source, config: DecoderConfig, judge: JudgeWording) -> dict[str, Any]:
@@ -228,15 +245,18 @@ def program_bytes(build: Callable[[], torch.jit.ScriptModule]) -> bytes:
     return buffer.getvalue()
 
 
-def write_all(path: Path, parts: DecoderExport | EncoderExport, tell: Progress) -> None:
-    shapes = parts.layout()
+def write_all(path: Path, made: DecoderExport | EncoderExport, tell: Progress) -> None:
+    wanted = made.layout()
+    whole = sum(size_of(*entry) for entry in wanted.values())
 
-    def counted() -> Any:
-        for i, entry in enumerate(parts.program_tensors()):
-            tell("weights", 0.1 + 0.6 * i / len(shapes))
-            yield entry
+    def counted() -> Iterator[Chunk]:
+        done = 0
+        for name, first, rows in made.chunks():
+            yield name, first, rows
+            done += rows.nbytes
+            tell("weights", 0.1 + 0.6 * done / whole)
 
-    write_weights(path, shapes, counted())
+    write_weights(path, wanted, counted())
 
 
 def version() -> str:
