@@ -264,7 +264,11 @@ Manifest parse_manifest(std::string_view text, const std::filesystem::path& wher
     m.judge = std::move(spec);
   }
   if (root.has("probe")) m.probe_file = root.object("probe").text("file");
-  for (const Json& item : root.array("selftest")) m.self_tests.push_back(read_self_test(item, m.vocabulary, where));
+  for (const Json& item : root.array("selftest")) {
+    m.self_tests.push_back(read_self_test(item, m.vocabulary, where));
+    if (!m.self_tests.back().written.empty() && !m.start)
+      root.refuse("selftest[].written", "none in a model that does not write", item.at("written"));
+  }
 
   // Only these names, so that no manifest can point outside its folder.
   static const std::set<std::string> known{"program.pt", "weights.safetensors", "tokenizer.json", "tokenizer.model",

@@ -160,6 +160,9 @@ void check_shapes(const Model::Impl& model, const fs::path& bundle) {
     stack("encoder", m.layers, "layers, heads and head_dim");
     if (m.decoder_layers > 0) stack("decoder", m.decoder_layers, "decoder_layers, heads and head_dim");
     if (shapes.contains("encoder.positions")) expect("encoder.positions", 0, m.context, "context");
+    if (shapes.contains("encoder.distances.weight")) expect("encoder.distances.weight", 0, m.heads, "heads");
+    expect(fmt::format("encoder.layers.{}.mlp.up{}", m.layers - 1, outputs), 0, (m.gated ? 2 : 1) * m.intermediate,
+           "intermediate");
     expect("head.out.weight", 0, static_cast<std::int64_t>(m.labels.size()), "head.labels");
     return;
   }

@@ -21,6 +21,9 @@ sys.path.insert(0, str(ROOT / "tests" / "python"))
 
 import tiny_encoders as tiny  # noqa: E402
 import tiny_models  # noqa: E402
+from tables import record  # noqa: E402
+
+TABLE = "Class probabilities of encoders beside transformers"
 
 TASK = gavel.Task('def double(x):\n    """Return twice x, für jede Zahl."""\n', language="python")
 CODES = ["    return 2 * x\n", "    return x\n", "    return x + x\n" * 9, "    pass"] + [
@@ -123,7 +126,7 @@ def test_probabilities(name: str, tmp_path: Path) -> None:
         alone = judge.judge(TASK, [code])[0]
         assert alone.p_correct == pytest.approx(verdict.p_correct, abs=1e-5)
         apart.add(round(verdict.p_correct, 4))
-    print(f"{name}: largest difference of a class probability {worst:.1e}")
+    record(TABLE, {"model": name, "precision": "fp32", "largest difference": f"{worst:.1e}", "bound": FP32})
     assert worst < FP32
     assert len(apart) > 5  # or nothing was compared
 
@@ -138,7 +141,7 @@ def test_precisions(name: str, precision: str, bound: float, tmp_path: Path) -> 
     verdicts = judge.judge(TASK, CODES)
     expected = [expected_probabilities(case.logits(code)) for code in CODES]
     worst = max(numpy.abs(v.probabilities - e).max() for v, e in zip(verdicts, expected, strict=True))
-    print(f"{name} {precision}: largest difference of a class probability {worst:.1e}")
+    record(TABLE, {"model": name, "precision": precision, "largest difference": f"{worst:.1e}", "bound": bound})
     assert worst < bound
     for code, verdict in zip(CODES, verdicts, strict=True):
         alone = judge.judge(TASK, [code])[0].probabilities
@@ -164,7 +167,6 @@ def test_feedback(name: str, tmp_path: Path) -> None:
         assert verdict.p_correct == other.p_correct and other.feedback == ""
         lengths.add(len(written))
     assert len({verdict.feedback for verdict in verdicts}) > 5  # or the encoder's states did not matter
-    print(f"{name}: feedback of {min(lengths) - 1} to {max(lengths) - 1} tokens equals generate's")
 
 
 @pytest.mark.parametrize("name", ["rankef-relu", "rankef-t5-1.1"])

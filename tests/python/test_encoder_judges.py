@@ -185,6 +185,10 @@ def test_judge_command(rankef: Path, tmp_path: Path) -> None:
     run = CliRunner().invoke(app, ["rank", str(judged), "-o", str(ranked)])
     assert run.exit_code == 0, run.output
     assert [c["verdicts"][0] for c in json.loads(ranked.read_text())["candidates"]] == verdicts
+    row["prompt"] *= 100
+    source.write_text(json.dumps(row) + "\n")
+    run = CliRunner().invoke(app, ["judge", str(source), "-o", str(tmp_path / "long.jsonl"), "-j", str(rankef)])
+    assert run.exit_code == 0 and "had no room for up to" in run.stderr
     run = CliRunner().invoke(app, ["inspect", str(rankef)])
     assert "t5 encoder-decoder, 2 and 3 layers of 48" in run.output.replace("\n", " ")
 
@@ -246,6 +250,7 @@ def test_early_t5_files_are_read(spoiled: Callable[..., Path]) -> None:
         ({"is_decoder": True}, "RoBERTa decoder"),
         ({"quantization_config": {"quant_method": "bitsandbytes"}}, "bitsandbytes"),
         ({"model_type": "bert"}, "model type 'bert'"),
+        ({"model_type": "bert"}, "encoders that classify: T5ForConditionalGeneration"),
     ],
 )
 def test_configs_are_refused_by_name(change: dict[str, Any], word: str, tmp_path: Path) -> None:
@@ -253,6 +258,16 @@ def test_configs_are_refused_by_name(change: dict[str, Any], word: str, tmp_path
     tiny.roberta(folder, ("wrong", "correct"))
     edit_config(folder, **change)
     assert word in refused(folder, UnsupportedError)
+
+
+def test_a_decoder_must_say_where_it_begins_and_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    tiny.rankef(folder)
+    edit_config(folder, decoder_start_token_id=None)
+    assert "names no decoder_start_token_id" in refused(folder)
+    edit_config(folder, decoder_start_token_id=0, eos_token_id=None)
+    (folder / "generation_config.json").unlink()
+    assert "names no end token" in refused(folder)
 
 
 def test_contradictions(checkpoint: Path, tmp_path: Path) -> None:

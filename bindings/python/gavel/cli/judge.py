@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import gavel
 from gavel.cli import rows
-from gavel.cli.errors import CommandError, command
+from gavel.cli.errors import CommandError, command, tell
 from gavel.cli.groups import grouped
 from gavel.cli.options import Device, Feedback, FileOutput, Judges, RowsInput
 from gavel.cli.progress import Bar
@@ -51,8 +51,11 @@ def judge(
         seconds = []
         for member, info in zip(judges, infos, strict=True):
             begun = time.perf_counter()
-            found = iter(member.judge(task, asked, timeout=given.timeout) if asked else [])
+            verdicts = member.judge(task, asked, timeout=given.timeout) if asked else []
             seconds.append(time.perf_counter() - begun)
+            if cut := max((verdict.truncated for verdict in verdicts), default=0):
+                tell(f"task {task.id}: {info.name} had no room for up to {cut} tokens of task and candidate")
+            found = iter(verdicts)
             for candidate, known in zip(candidates, judged, strict=True):
                 verdict = next(found) if candidate.text.strip() else EMPTY
                 known["verdicts"] = rows.with_verdict(known.get("verdicts"), rows.verdict_row(info, verdict))

@@ -126,7 +126,8 @@ def t5_config(source: Source, name: str, reference: PreTrainedConfig) -> Encoder
         if missing:
             raise refuse(f"{name} without a classification head ({', '.join(missing)})")
     decoder = name != "T5EncoderModel"
-    if decoder and reference.decoder_start_token_id is None:
+    start = getattr(reference, "decoder_start_token_id", None)
+    if decoder and start is None:
         raise ToolkitError("config.json names no decoder_start_token_id, the token the decoder begins with; add it")
     return EncoderConfig(
         family="t5",
@@ -147,7 +148,7 @@ def t5_config(source: Source, name: str, reference: PreTrainedConfig) -> Encoder
         head_activation="tanh" if own_head else "relu",
         distance=reference.relative_attention_max_distance,
         buckets=reference.relative_attention_num_buckets,
-        start=reference.decoder_start_token_id if decoder else 0,
+        start=start or 0,
         tied="lm_head.weight" not in shapes,
         output_scale=reference.d_model**-0.5 if reference.scale_decoder_outputs else 1.0,
     )

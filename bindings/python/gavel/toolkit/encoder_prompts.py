@@ -19,7 +19,10 @@ def surroundings(tokens: Text, *texts: str) -> list[list[int]]:
     """The special tokens the tokenizer's post-processor writes before, between and behind one text or two."""
     if tokens.type == "sentencepiece":
         raise UnsupportedError("an encoder with a SentencePiece model is not supported; give it a tokenizer.json")
-    encoding = Tokenizer.from_str(tokens.file.data.decode("utf-8")).encode(*texts, add_special_tokens=True)
+    tokenizer = Tokenizer.from_str(tokens.file.data.decode("utf-8"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    encoding = tokenizer.encode(*texts, add_special_tokens=True)
     around: list[list[int]] = [[]]
     for index, (token, sequence) in enumerate(zip(encoding.ids, encoding.sequence_ids, strict=True)):
         if sequence is None:

@@ -31,8 +31,9 @@ def reference_model(source: Source) -> PreTrainedModel:
     with torch.device("meta"):
         model = MODELS[model_class(source.config)](reference_config(source.config))
     there = source.shapes()
-    state = {name: checkpoint_rows(source, alias(name, there)) for name in model.state_dict()}
-    model.load_state_dict(state, assign=True)
+    names = {name: alias(name, there) for name in model.state_dict()}
+    tensors = {name: checkpoint_rows(source, name) for name in set(names.values())}
+    model.load_state_dict({name: tensors[kept] for name, kept in names.items()}, assign=True)
     if model_class(source.config).startswith("Roberta"):
         embeddings, most = model.roberta.embeddings, model.config.max_position_embeddings
         embeddings.position_ids = torch.arange(most)[None]
