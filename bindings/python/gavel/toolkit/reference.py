@@ -6,6 +6,8 @@ asked rows are read, so that a model far larger than memory still has a referenc
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -54,14 +56,9 @@ def rounded(weight: torch.Tensor, precision: str) -> torch.Tensor:
     if precision == "fp32":
         return weight
     if precision == "int8":
-        return dequantize(*quantize(weight), weight.shape[1])
+        blocks = weight.split(1024)  # not all at once: that would take the matrix's memory several times
+        return torch.cat([dequantize(*quantize(block), weight.shape[1]) for block in blocks])
     return weight.to(PRECISIONS[precision]).to(torch.float32)
-
-
-def round_as(module: nn.Module, precision: str) -> None:
-    """Rounds a module's matrices as a bundle of this precision does. What goes into their products: `narrow_inputs`."""
-    for linear in linears(module):
-        linear.weight.data = rounded(linear.weight.data, precision)
 
 
 def narrow_inputs(module: nn.Module, precision: str) -> None:
@@ -110,12 +107,15 @@ class Reference:
         self._replace(self._names.embedding, Rows(source, f"{self._names.embedding}.weight", precision, scale))
         if self._names.positions:
             self._replace(self._names.positions, Rows(source, f"{self._names.positions}.weight", "fp32"))
-        self._undisturbed: int | None = None  # rows of a batch that are not disturbed
+        self._lengths: list[int] = []  # of the batch's rows
+        self._undisturbed = 0  # how many of these are not disturbed
+        self._disturbing = False
         self._noise = torch.Generator()
         for i in range(self.config.layers):
             name = f"{self._names.layers}.{i}"
             layer = self._model.get_submodule(name)
             self._stream(layer, name)
+            layer.forward = partial(self._row_by_row, layer.forward)
             narrow_inputs(layer, precision)
             for linear in linears(layer):
                 linear.register_forward_hook(self._finish)
@@ -125,18 +125,22 @@ class Reference:
         """The logits after each prompt, or a classifier's: float32 ``[n, columns]``. `disturbed` runs more follow, in
         which products are a little off, as far as another order of sums may put them: ``[(1 + disturbed) * n, …]``."""
         rows = batch * (1 + (disturbed if self.disturbance else 0))
-        ends = torch.tensor([len(ids) - 1 for ids in rows])
-        # To the right of a prompt may stand what wants to: attention is causal.
         padded = nn.utils.rnn.pad_sequence([torch.tensor(ids) for ids in rows], batch_first=True)
-        self._undisturbed = len(batch)
+        self._lengths, self._undisturbed = [len(ids) for ids in rows], len(batch)
         self._noise.manual_seed(0)
         with torch.inference_mode():
-            states = self._model.base_model(padded, use_cache=False).last_hidden_state[torch.arange(len(rows)), ends]
-            return self._head(states)
+            states = self._model.base_model(padded, use_cache=False).last_hidden_state
+            return self._head(torch.stack([row[length - 1] for row, length in zip(states, self._lengths, strict=True)]))
 
     def _head(self, states: torch.Tensor) -> torch.Tensor:
         if self.config.labels:
             return states @ checkpoint_rows(self._source, "score.weight").T
+        logits = self._products(states) * self.config.logit_scale
+        cap = self.config.logit_softcap
+        return torch.tanh(logits / cap) * cap if cap else logits
+
+    def _products(self, states: torch.Tensor) -> torch.Tensor:
+        """The states with every row of the vocabulary."""
         name = "embedding.weight" if self.config.tied else "unembedding.weight"
         ((piece, (count, width)),) = self._table[name].pieces.items()
         step = max(16, CHUNK_BYTES // (4 * width))
@@ -144,20 +148,34 @@ class Reference:
         for first in range(0, count, step):
             rows = checkpoint_rows(self._source, piece, first, min(first + step, count))
             columns.append(states @ rounded(rows, self._precision).T)
-        logits = torch.cat(columns, 1) * self.config.logit_scale
-        cap = self.config.logit_softcap
-        return torch.tanh(logits / cap) * cap if cap else logits
+        return torch.cat(columns, 1)
 
     def _finish(self, module: nn.Linear, inputs: Any, out: torch.Tensor) -> torch.Tensor:
         """A product as it comes out: rounded, in the narrow floating-point precisions, and perhaps disturbed."""
         if self._precision in ("bf16", "fp16"):
             bias = 0.0 if module.bias is None else module.bias
             out = (out - bias).to(PRECISIONS[self._precision]).float() + bias
-        if not self.disturbance or out.shape[0] == self._undisturbed:
+        if not self._disturbing:
             return out
-        noise = 1 + self.disturbance * torch.randn(out.shape, generator=self._noise)
-        noise[: self._undisturbed] = 1
-        return out * noise
+        return out * (1 + self.disturbance * torch.randn(out.shape, generator=self._noise))
+
+    def _row_by_row(
+        self, forward: Callable[..., Any], states: torch.Tensor, *others: Any, **named: Any
+    ) -> torch.Tensor:
+        """A layer on each row alone and as long as it is: less memory, and no work for padding."""
+        whole = torch.zeros_like(states)
+        for row, length in enumerate(self._lengths):
+            self._disturbing = row >= self._undisturbed
+            mask, positions = named.get("attention_mask"), named.get("position_embeddings")
+            mine = dict(named)
+            if mask is not None:
+                mine["attention_mask"] = mask[row if mask.shape[0] > 1 else 0, :, :length, :length].unsqueeze(0)
+            if positions is not None:
+                mine["position_embeddings"] = tuple(table[:, :length] for table in positions)
+            if named.get("position_ids") is not None:
+                mine["position_ids"] = named["position_ids"][:, :length]
+            whole[row, :length] = forward(states[row : row + 1, :length], *others, **mine)[0]
+        return whole
 
     def _replace(self, name: str, module: nn.Module) -> None:
         owner, _, last = name.rpartition(".")
@@ -167,9 +185,13 @@ class Reference:
         """The module's weights come when it is called, and go when it is done."""
 
         def come(module: nn.Module, inputs: Any) -> None:
-            state = {key: checkpoint_rows(self._source, f"{name}.{key}") for key in module.state_dict()}
+            matrices = {linear.weight for linear in linears(module)}
+            state = {}
+            for key, parameter in module.named_parameters():
+                state[key] = checkpoint_rows(self._source, f"{name}.{key}")
+                if parameter in matrices:
+                    state[key] = rounded(state[key], self._precision)
             module.load_state_dict(state, assign=True)
-            round_as(module, self._precision)
 
         def go(module: nn.Module, inputs: Any, out: Any) -> None:
             module.to_empty(device="meta")
