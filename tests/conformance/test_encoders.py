@@ -156,7 +156,6 @@ def test_feedback(name: str, tmp_path: Path) -> None:
     judge = gavel.Judge(model, feedback_tokens=24)
     verdicts = judge.judge(TASK, CODES)
     plain = gavel.Judge(model).judge(TASK, CODES)
-    lengths = set()
     for code, verdict, other in zip(CODES, verdicts, plain, strict=True):
         ids = case.tokenizer(GENERATE.format(TASK.prompt, code), return_tensors="pt").input_ids
         written = case.model.generate(ids, do_sample=False, num_beams=1, max_new_tokens=24, use_cache=False)[0]
@@ -165,7 +164,6 @@ def test_feedback(name: str, tmp_path: Path) -> None:
         )
         assert judge.judge(TASK, [code])[0].feedback == verdict.feedback
         assert verdict.p_correct == other.p_correct and other.feedback == ""
-        lengths.add(len(written))
     assert len({verdict.feedback for verdict in verdicts}) > 5  # or the encoder's states did not matter
 
 
@@ -179,13 +177,13 @@ def test_feedback_ends(name: str, tmp_path: Path) -> None:
         places = {text.index(end) if end in text[2:] else None for text in written}
         if len(places) > 2:
             break
+    assert len(places) > 2
     tiny_models.edit_config(case.folder, eos_token_id=end)
     (case.folder / "generation_config.json").unlink()
     judge = gavel.Judge(gavel.Model.open(case.bundle()), feedback_tokens=24)
     for verdict, each in zip(judge.judge(TASK, CODES), ids, strict=True):
-        expected = case.model.generate(each, do_sample=False, max_new_tokens=24, use_cache=False, eos_token_id=end)[
-            0
-        ].tolist()
+        options = {"do_sample": False, "max_new_tokens": 24, "use_cache": False, "eos_token_id": end}
+        expected = case.model.generate(each, **options)[0].tolist()
         expected = expected[:-1] if expected[-1] == end else expected
         assert verdict.feedback == case.tokenizer.decode(expected, skip_special_tokens=True)
 
