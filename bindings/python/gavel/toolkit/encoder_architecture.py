@@ -15,7 +15,7 @@ from transformers import (
     T5ForSequenceClassification,
 )
 
-from .encoder_program import EncoderConfig
+from .encoder_layers import EncoderConfig
 from .errors import ToolkitError, UnsupportedError
 from .sources import Source
 

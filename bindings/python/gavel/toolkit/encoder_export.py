@@ -9,7 +9,8 @@ import torch
 
 from . import encoder_tensors
 from .encoder_architecture import encoder_config, labels_of
-from .encoder_program import EncoderConfig, build
+from .encoder_layers import EncoderConfig
+from .encoder_program import build
 from .encoder_prompts import encoder_prompts
 from .encoder_reference import EncoderReference
 from .encoder_selftest import self_test

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from .encoder_architecture import MODELS, encoder_config, model_class, reference_config
-from .encoder_program import EncoderConfig
+from .encoder_layers import EncoderConfig
 from .program import PRECISIONS
 from .reference import DISTURBANCE, narrow_inputs, rounded
 from .selftest import DISTURBED_RUNS

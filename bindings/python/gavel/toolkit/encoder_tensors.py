@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import torch
 from transformers.models.t5.modeling_t5 import T5Attention
 
-from .encoder_program import EncoderConfig, module
+from .encoder_layers import EncoderConfig
+from .encoder_program import module
 from .errors import ToolkitError
 from .sources import Source
 from .tensors import Part, Parts, checkpoint_rows, chunks
