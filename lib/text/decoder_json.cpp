@@ -14,7 +14,7 @@ std::string replaced_text(const Json& pattern, std::string_view name) {
 }
 
 void read_decoder_step(const Json& value, std::string_view name, bool& fused, Decoder& decoder) {
-  const std::string type = known_type(value, name, "decoder");
+  const std::string type = value.at("type").get<std::string>();
   if (decoder.byte_level || (fused && type != "Strip")) refuse_part(name, "decoder", type + " at this place");
   if (type == "ByteLevel") {
     if (decoder.byte_fallback || !decoder.replacements.empty()) refuse_part(name, "decoder", "ByteLevel at this place");
@@ -37,22 +37,26 @@ void read_decoder_step(const Json& value, std::string_view name, bool& fused, De
   }
 }
 
+void add_flat(const Json& value, std::string_view name, std::vector<const Json*>& steps) {
+  if (known_type(value, name, "decoder") != "Sequence") return steps.push_back(&value);
+  for (const Json& inner : value.at("decoders")) add_flat(inner, name, steps);
+}
+
 }  // namespace
 
 Decoder read_decoder(const Json& value, std::string_view name) {
-  if (value.is_null()) refuse_part(name, "decoder", "null (tokens joined by spaces)");
+  std::vector<const Json*> steps;
+  if (!value.is_null()) add_flat(value, name, steps);
+  if (steps.empty()) refuse_part(name, "decoder", "null (tokens joined by spaces)");
   Decoder decoder;
-  bool fused = false;
-  const std::string type = known_type(value, name, "decoder");
-  if (type == "Sequence") {
-    for (const Json& inner : value.at("decoders")) read_decoder_step(inner, name, fused, decoder);
-  } else if (type == "Metaspace") {
-    const Metaspace said = read_metaspace(value, name, "decoder");
+  if (steps.size() == 1 && steps[0]->at("type") == "Metaspace") {
+    const Metaspace said = read_metaspace(*steps[0], name, "decoder");
     decoder.replacements.emplace_back(said.mark, " ");
     if (said.always || said.first) decoder.left_out_of_first = said.mark;
-  } else {
-    read_decoder_step(value, name, fused, decoder);
+    return decoder;
   }
+  bool fused = false;
+  for (const Json* step : steps) read_decoder_step(*step, name, fused, decoder);
   return decoder;
 }
 

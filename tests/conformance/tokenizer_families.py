@@ -208,8 +208,8 @@ def template(single: str, pair: str, *tokens: str) -> Any:
 
 def spaces_back(*, strip: bool) -> Any:
     """The decoder of models with byte fallback."""
-    steps = [decoders.Replace(MARK, " "), decoders.ByteFallback(), decoders.Fuse()]
-    return decoders.Sequence(steps + [decoders.Strip(" ", 1, 0)] if strip else steps)
+    last = [decoders.Strip(" ", 1, 0)] if strip else []
+    return decoders.Sequence([decoders.Replace(MARK, " "), decoders.ByteFallback(), decoders.Fuse(), *last])
 
 
 WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+"

@@ -33,6 +33,7 @@ from .prompts import (
 from .selftest import Reference, self_test
 from .sources import END_TOKENS, Source, open_source
 from .text import Text
+from .tokenizer_parts import check_opens
 from .weights import write_weights
 
 Progress = Callable[[str, float], None]
@@ -91,6 +92,7 @@ def export(
     config = decoder_config(checkpoint.config)
     tensors.check(checkpoint)
     tokens = Text(checkpoint.tokenizer)
+    check_opens(checkpoint.tokenizer.name, checkpoint.tokenizer.data)
     if tokens.size > config.vocabulary:
         raise ToolkitError(
             f"{checkpoint.tokenizer.name} knows {tokens.size} tokens, the model {config.vocabulary}: "
