@@ -1,9 +1,9 @@
 """The tokenizer of a Hugging Face folder, as the file a bundle carries.
 
-The reference is the fast tokenizer, which is what transformers trains and runs models with: a tokenizer.json is taken as
-it is, and refused where Gavel does not run all of it, whatever else lies beside it. Where a folder has only the files it
-is made from, it is made (vocab.json and merges.txt), or the SentencePiece model is taken with what the folder's settings
-add to it.
+The reference is the fast tokenizer, which is what transformers trains and runs models with: a tokenizer.json is taken
+as it is, and refused where Gavel does not run all of it, whatever else lies beside it. Where a folder has only the
+files it is made from, it is made (vocab.json and merges.txt), or the SentencePiece model is taken with what the
+folder's settings add to it.
 """
 
 from __future__ import annotations
