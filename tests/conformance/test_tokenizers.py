@@ -25,8 +25,15 @@ CHECKPOINTS = {
     "qwen2.5-coder-0.5b-instruct": "qwen2.5-coder-0.5b-instruct.gguf",
 }
 FAMILIES = families()
-# Their normalizers fold characters and spaces, or put a space first that decoding keeps.
-LOSSY = ("codet5+ (prefix space)", "t5, flan-t5", "xlm-roberta", "spm converter", "uncased unigram")
+# They fold characters or spaces, keep the space they put first, or take one that the text began with for theirs.
+LOSSY = (
+    "llama 2 (legacy off)",
+    "codet5+ (prefix space)",
+    "t5, flan-t5",
+    "xlm-roberta",
+    "spm converter",
+    "uncased unigram",
+)
 TABLE = "Tokenizers against their reference libraries"
 EXAMPLES = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
 # Text as users write it is far from random: mix code, marks, digits, spaces and what looks like special tokens into it.
