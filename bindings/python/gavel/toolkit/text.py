@@ -67,7 +67,9 @@ class Text:
         self._find = whole.token_to_id
         whole.no_padding()
         whole.no_truncation()
-        (self._single, self._pair) = (parts_around(whole.encode("a"), 1), parts_around(whole.encode("a", "a"), 2))
+        probe = "a1"
+        self._single = parts_around(whole.encode(probe), 1)
+        self._pair = parts_around(whole.encode(probe, probe), 2)
 
     def encode(self, text: str) -> Ids:
         return list(self._encode(text)) if text else []
