@@ -16,8 +16,10 @@ from tokenizer_families import MARK, ROOT, families
 from tokenizers import normalizers, pre_tokenizers
 
 import gavel
+from gavel.toolkit.gguf_tokenizer import PRE_TOKENIZERS
 from gavel.toolkit.pull import models_folder
-from gavel.toolkit.text import without_special
+from gavel.toolkit.sources import TokenizerFile
+from gavel.toolkit.text import Text, without_special
 
 DATA = ROOT.parent / "shared" / "data"
 CHECKPOINTS = {
@@ -183,3 +185,52 @@ def test_text_round_trips(pair):
     for text in texts:
         decoded = pair.ours.decode(pair.ours.encode(text))
         assert decoded == text or pair.name in LOSSY
+
+
+# What each family's tokenizer puts before and after a text, and between two.
+AROUND = {
+    "roberta, codebert": (["<s>"], ["</s>", "</s>"], ["</s>"]),
+    "codet5+ (prefix space)": (["<s>"], ["</s>", "</s>"], ["</s>"]),
+    "llama 3": (["<|begin_of_text|>"], ["<|begin_of_text|>"], []),
+    "deepseek-coder": (["<｜begin▁of▁sentence｜>"], ["<｜begin▁of▁sentence｜>"], []),
+    "gemma 2, gemma 3": (["<bos>"], ["<bos>"], []),
+    "llama 2, codellama": (["<s>"], ["<s>"], []),
+    "llama 2 (legacy off)": (["<s>"], ["<s>"], []),
+    "t5, flan-t5": ([], ["</s>"], ["</s>"]),
+    "xlm-roberta": (["<s>"], ["</s>", "</s>"], ["</s>"]),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_tokens_around_texts(name):
+    text = Text(TokenizerFile("tokenizer.json", FAMILIES[name].json().encode()))
+    before, between, after = ([text.id(token) for token in tokens] for tokens in AROUND.get(name, ([], [], [])))
+    assert text.single() == (before, after)
+    assert text.pair() == (before, between, after)
+    bos = {"<s>", "<bos>", "<|begin_of_text|>", "<｜begin▁of▁sentence｜>"}
+    assert any(map(text.adds_bos, bos)) == bool(before)
+
+
+@pytest.mark.parametrize(
+    ("pre", "name"),
+    [
+        ("gpt-2", "gpt2"),
+        ("qwen2", "qwen2, qwen2.5, qwen3"),
+        ("llama-bpe", "llama 3"),
+        ("deepseek-coder", "deepseek-coder"),
+        ("smollm", "smollm2"),
+        ("starcoder", "starcoder2, granite-code"),
+        ("refact", "starcoder2, granite-code"),
+        ("gpt-4o", "o200k (phi-4-mini)"),
+    ],
+)
+def test_gguf_names_split_as_the_families_do(pre, name):
+    ours = pre_tokenizers.Sequence(PRE_TOKENIZERS[pre]())
+    published = FAMILIES[name].pre_tokenizer
+
+    @settings(EXAMPLES, max_examples=300)
+    @given(texts_with([]))
+    def check(text):
+        assert ours.pre_tokenize_str(text) == published.pre_tokenize_str(text)
+
+    check()
