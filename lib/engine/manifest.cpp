@@ -192,7 +192,10 @@ Manifest parse_manifest(std::string_view text, const std::filesystem::path& wher
   m.intermediate = shape.integer("intermediate", 1, large);
   m.vocabulary = shape.integer("vocabulary", 1, large);
   m.context = shape.integer("context", 1, large);
+  m.rotary_dim = shape.integer("rotary_dim", 0, m.head_dim);
+  m.rope_switch = shape.integer("rope_switch", 0, large);
   m.tied = shape.flag("tied");
+  m.gated = shape.flag("gated");
   if (m.heads % m.kv_heads != 0)
     shape.refuse("kv_heads", fmt::format("a divisor of {} heads", m.heads), shape.at("kv_heads"));
   if (m.head_dim % 16 != 0) shape.refuse("head_dim", "a multiple of 16", shape.at("head_dim"));

@@ -15,7 +15,7 @@ namespace gavel {
 
 /// What gavel.json says, validated: the only thing believed about a bundle before its hashes are checked.
 struct Manifest {
-  static constexpr int format = 1;
+  static constexpr int format = 2;
 
   struct File {
     std::uint64_t bytes = 0;
@@ -43,8 +43,9 @@ struct Manifest {
 
   std::string name, family, precision;
   std::int64_t layers = 0, hidden = 0, heads = 0, kv_heads = 0, head_dim = 0, intermediate = 0, vocabulary = 0,
-               context = 0;
-  bool tied = false;
+               context = 0, rotary_dim = 0;
+  std::int64_t rope_switch = 0;  ///< sequences longer than this use the second set of rotary frequencies; 0: one set
+  bool tied = false, gated = true;
   std::string tokenizer_file;
   std::int32_t tokenizer_size = 0;
   std::vector<std::int32_t> stop_tokens;

@@ -149,10 +149,11 @@ void check_shapes(const Model::Impl& model, const fs::path& bundle) {
   const char* outputs = int8 ? ".scale" : ".weight";
   expect(std::string("embedding") + outputs, 0, m.vocabulary, "vocabulary");
   expect("norm.weight", 0, m.hidden, "hidden");
-  expect("rope.frequencies", 0, m.head_dim / 2, "head_dim");
+  expect("rope.frequencies", 1, m.rotary_dim / 2, "rotary_dim");
   expect(fmt::format("layers.{}.qkv{}", m.layers - 1, outputs), 0, (m.heads + 2 * m.kv_heads) * m.head_dim,
          "layers, heads, kv_heads and head_dim");
-  expect(fmt::format("layers.{}.gate_up{}", m.layers - 1, outputs), 0, 2 * m.intermediate, "intermediate");
+  expect(fmt::format("layers.{}.gate_up{}", m.layers - 1, outputs), 0, (m.gated ? 2 : 1) * m.intermediate,
+         "intermediate");
   if (shapes.contains(fmt::format("layers.{}.norm.weight", m.layers)) ||
       shapes.contains(fmt::format("layers.{}.attention_norm.weight", m.layers)))
     expect("layers", 0, m.layers, "layers");

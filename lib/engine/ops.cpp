@@ -58,13 +58,15 @@ Places places(const Tensor& slots, const Tensor& starts, const Tensor& lengths, 
   return p;
 }
 
-/// (a, b) rotated by each angle: the first half of a head with the second, as the families here do.
-void rotate(const float* in, const float* cos, const float* sin, int64_t half, float scale, float* out,
+/// (a, b) rotated by each angle: the first half of what is rotated with the second, as the families here do. What lies
+/// behind it in the head stays.
+void rotate(const float* in, const float* cos, const float* sin, int64_t half, int64_t dim, float scale, float* out,
             int64_t stride) {
   for (int64_t i = 0; i < half; ++i) {
     out[i * stride] = (in[i] * cos[i] - in[i + half] * sin[i]) * scale;
     out[(i + half) * stride] = (in[i + half] * cos[i] + in[i] * sin[i]) * scale;
   }
+  for (int64_t i = 2 * half; i < dim; ++i) out[i * stride] = in[i] * scale;
 }
 
 using Product = void (*)(const kernels::Int8Matrix&, const kernels::Int8Rows&, int64_t, int64_t, float*);
@@ -147,26 +149,63 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
   return out;
 }
 
-Tensor silu_mul(const Tensor& x) {
+namespace {
+
+/// Rows of x through `activation(from, rows, to)`, `shrink` times shorter than they came.
+template <class Activation>
+Tensor activate(const Tensor& x, int64_t shrink, const Activation& activation) {
   const Tensor input = contiguous_float(x);
-  const int64_t size = input.size(-1) / 2, rows = input.numel() / (2 * size);
   auto sizes = input.sizes().vec();
-  sizes.back() = size;
+  const int64_t stride = sizes.back();
+  sizes.back() = stride / shrink;
   Tensor out = at::empty(sizes, at::kFloat);
   const float* from = input.const_data_ptr<float>();
   float* to = out.data_ptr<float>();
-  const auto work = [&](int64_t first, int64_t last) {
-    kernels::kernels().silu_mul(from + first * 2 * size, last - first, size, to + first * size);
-  };
-  at::parallel_for(0, rows, 2, work);
+  at::parallel_for(0, input.numel() / stride, 2, [&](int64_t first, int64_t last) {
+    activation(from + first * stride, last - first, to + first * (stride / shrink));
+  });
   return out;
+}
+
+}  // namespace
+
+Tensor silu_mul(const Tensor& x) {
+  return activate(x, 2, [size = x.size(-1) / 2](const float* from, int64_t rows, float* to) {
+    kernels::kernels().silu_mul(from, rows, size, to);
+  });
+}
+
+Tensor gelu(const Tensor& x) {
+  return activate(x, 1, [size = x.size(-1)](const float* from, int64_t rows, float* to) {
+    kernels::kernels().gelu(from, rows, size, size, to);
+  });
+}
+
+Tensor gelu_mul(const Tensor& x) {
+  return activate(x, 2, [size = x.size(-1) / 2](const float* from, int64_t rows, float* to) {
+    kernels::kernels().gelu(from, rows, size, 2 * size, to);
+  });
+}
+
+Tensor head_norm(const Tensor& qkv, const Tensor& weight, int64_t heads, int64_t kv_heads, double eps) {
+  const int64_t dim = weight.size(1);
+  const auto* w = weight.const_data_ptr<float>();
+  return activate(qkv, 1, [=, width = qkv.size(-1)](const float* from, int64_t rows, float* to) {
+    for (int64_t r = 0; r < rows; ++r, from += width, to += width) {
+      kernels::kernels().rms_norm(from, w, static_cast<float>(eps), heads, dim, to);
+      kernels::kernels().rms_norm(from + heads * dim, w + dim, static_cast<float>(eps), kv_heads, dim,
+                                  to + heads * dim);
+      std::copy(from + (heads + kv_heads) * dim, from + width, to + (heads + kv_heads) * dim);
+    }
+  });
 }
 
 Tensor attend(const Tensor& qkv, const Tensor& cos, const Tensor& sin, const Tensor& slots, const Tensor& starts,
               const Tensor& lengths, int64_t prefix_length, const Tensor& prefix_keys, const Tensor& prefix_values,
-              const Tensor& own_keys, const Tensor& own_values, int64_t layer, int64_t heads, int64_t kv_heads) {
+              const Tensor& own_keys, const Tensor& own_values, int64_t layer, int64_t heads, int64_t kv_heads,
+              double scale, double softcap, int64_t window) {
   const Tensor input = contiguous_float(qkv);
-  const int64_t tokens = input.size(0), width = input.size(1), dim = width / (heads + 2 * kv_heads), half = dim / 2;
+  const int64_t tokens = input.size(0), width = input.size(1), dim = width / (heads + 2 * kv_heads), half = cos.size(1);
   const int64_t capacity = own_keys.size(3);
   const Places place = places(slots, starts, lengths, tokens, capacity);
   const Tensor query = at::empty({tokens, heads, dim}, at::kFloat);
@@ -189,20 +228,22 @@ Tensor attend(const Tensor& qkv, const Tensor& cos, const Tensor& sin, const Ten
   a.own_capacity = capacity;
   a.slot = place.slot.data();
   a.limit = place.limit.data();
+  a.window = window;
+  a.softcap = static_cast<float>(softcap);
 
   const float* from = input.const_data_ptr<float>();
   float* q = query.data_ptr<float>();
   const auto *c = cos.const_data_ptr<float>(), *s = sin.const_data_ptr<float>();
-  const float scale = 1.0F / std::sqrt(static_cast<float>(dim));
+  const auto factor = static_cast<float>(scale);
   over_rows(tokens, [&](int64_t first, int64_t last) {
     for (int64_t t = first; t < last; ++t) {
       const float* row = from + t * width;
       for (int64_t h = 0; h < heads; ++h)
-        rotate(row + h * dim, c + t * half, s + t * half, half, scale, q + (t * heads + h) * dim, 1);
+        rotate(row + h * dim, c + t * half, s + t * half, half, dim, factor, q + (t * heads + h) * dim, 1);
       const int64_t at = a.limit[t] - 1;
       for (int64_t h = 0; h < kv_heads; ++h) {
         const int64_t head = (a.slot[t] * kv_heads + h) * capacity * dim;
-        rotate(row + (heads + h) * dim, c + t * half, s + t * half, half, 1.0F,
+        rotate(row + (heads + h) * dim, c + t * half, s + t * half, half, dim, 1.0F,
                keys + head + at / 16 * 16 * dim + at % 16, 16);
         std::copy_n(row + (heads + kv_heads + h) * dim, dim, values + head + at * dim);
       }
@@ -244,10 +285,13 @@ TORCH_LIBRARY(gavel, m) {
   m.def("rows_int8(Tensor weight, Tensor scale, Tensor rows, int inputs) -> Tensor");
   m.def("rms_norm(Tensor x, Tensor weight, float eps) -> Tensor");
   m.def("silu_mul(Tensor x) -> Tensor");
+  m.def("gelu(Tensor x) -> Tensor");
+  m.def("gelu_mul(Tensor x) -> Tensor");
+  m.def("head_norm(Tensor qkv, Tensor weight, int heads, int kv_heads, float eps) -> Tensor");
   m.def(
       "attend(Tensor qkv, Tensor cos, Tensor sin, Tensor slots, Tensor starts, Tensor lengths, int prefix_length, "
       "Tensor prefix_keys, Tensor prefix_values, Tensor(a!) own_keys, Tensor(b!) own_values, int layer, int heads, "
-      "int kv_heads) -> Tensor");
+      "int kv_heads, float scale, float softcap, int window) -> Tensor");
   m.def("pool(Tensor x, Tensor starts) -> Tensor");
 }
 
@@ -257,6 +301,9 @@ TORCH_LIBRARY_IMPL(gavel, CPU, m) {
   m.impl("rows_int8", gavel::ops::rows_int8);
   m.impl("rms_norm", gavel::ops::rms_norm);
   m.impl("silu_mul", gavel::ops::silu_mul);
+  m.impl("gelu", gavel::ops::gelu);
+  m.impl("gelu_mul", gavel::ops::gelu_mul);
+  m.impl("head_norm", gavel::ops::head_norm);
   m.impl("attend", gavel::ops::attend);
   m.impl("pool", gavel::ops::pool);
 }
@@ -267,6 +314,9 @@ TORCH_LIBRARY_IMPL(gavel, CUDA, m) {
   m.impl("rows_int8", gavel::ops::composed::rows_int8);
   m.impl("rms_norm", gavel::ops::composed::rms_norm);
   m.impl("silu_mul", gavel::ops::composed::silu_mul);
+  m.impl("gelu", gavel::ops::composed::gelu);
+  m.impl("gelu_mul", gavel::ops::composed::gelu_mul);
+  m.impl("head_norm", gavel::ops::composed::head_norm);
   m.impl("attend", gavel::ops::composed::attend);
   m.impl("pool", gavel::ops::composed::pool);
 }

@@ -26,11 +26,21 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps);
 /// silu(gate) * up for x = [gate, up] along the last dimension.
 Tensor silu_mul(const Tensor& x);
 
-/// Rotates queries and keys, appends keys and values to the sequences' own caches, and attends to prefix and own.
-/// Shapes: toolkit/program.py. Returns float32 [T, heads * head_dim].
+/// gelu(x), and gelu(gate) * up for x = [gate, up] along the last dimension; by the tanh approximation.
+Tensor gelu(const Tensor& x);
+Tensor gelu_mul(const Tensor& x);
+
+/// RMSNorm of each query and key head of qkv [T, (heads + 2 kv_heads) * head_dim] with weight [2, head_dim], the
+/// queries' row and the keys'; values stay.
+Tensor head_norm(const Tensor& qkv, const Tensor& weight, int64_t heads, int64_t kv_heads, double eps);
+
+/// Rotates the first 2 * cos.size(1) numbers of each query and key head, appends keys and values to the sequences' own
+/// caches, and attends to prefix and own: the last `window` tokens, or all where it is 0; scores are scaled by `scale`,
+/// and where `softcap` is not 0 capped to it. Shapes: toolkit/program.py. Returns float32 [T, heads * head_dim].
 Tensor attend(const Tensor& qkv, const Tensor& cos, const Tensor& sin, const Tensor& slots, const Tensor& starts,
               const Tensor& lengths, int64_t prefix_length, const Tensor& prefix_keys, const Tensor& prefix_values,
-              const Tensor& own_keys, const Tensor& own_values, int64_t layer, int64_t heads, int64_t kv_heads);
+              const Tensor& own_keys, const Tensor& own_values, int64_t layer, int64_t heads, int64_t kv_heads,
+              double scale, double softcap, int64_t window);
 
 /// Sums over each sequence's tokens, in their order: float32 [T, H], starts [B + 1] -> [B, H].
 Tensor pool(const Tensor& x, const Tensor& starts);
@@ -43,9 +53,13 @@ Tensor gated_int8(const Tensor& x, const Tensor& weight, const Tensor& scale, co
 Tensor rows_int8(const Tensor& weight, const Tensor& scale, const Tensor& rows, int64_t inputs);
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps);
 Tensor silu_mul(const Tensor& x);
+Tensor gelu(const Tensor& x);
+Tensor gelu_mul(const Tensor& x);
+Tensor head_norm(const Tensor& qkv, const Tensor& weight, int64_t heads, int64_t kv_heads, double eps);
 Tensor attend(const Tensor& qkv, const Tensor& cos, const Tensor& sin, const Tensor& slots, const Tensor& starts,
               const Tensor& lengths, int64_t prefix_length, const Tensor& prefix_keys, const Tensor& prefix_values,
-              const Tensor& own_keys, const Tensor& own_values, int64_t layer, int64_t heads, int64_t kv_heads);
+              const Tensor& own_keys, const Tensor& own_values, int64_t layer, int64_t heads, int64_t kv_heads,
+              double scale, double softcap, int64_t window);
 Tensor pool(const Tensor& x, const Tensor& starts);
 
 /// Tiled int8 weights as a plain [N, K] matrix.

@@ -5,18 +5,23 @@
 namespace gavel::ops::composed {
 namespace {
 
-/// Softmax attention of q [.., R, D] over k, v [.., C, D]: the weighted sum and its log-sum-exp, in float32.
-/// `mask` is added to the scores where it is defined.
-std::pair<Tensor, Tensor> attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask) {
+/// Softmax attention of q [.., R, D] over k, v [.., C, D]: the weighted sum and its log-sum-exp, in float32. Keys where
+/// `hidden` (where it is defined) are not seen; a row that sees none has a sum of 0 and a log-sum-exp of -inf.
+std::pair<Tensor, Tensor> attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& hidden,
+                                    double softcap) {
   Tensor scores = at::matmul(q, k.transpose(-1, -2)).to(at::kFloat);
-  if (mask.defined()) scores = scores + mask;
+  if (softcap > 0) scores = at::tanh(scores / softcap) * softcap;
+  if (hidden.defined()) scores = scores.masked_fill(hidden, -std::numeric_limits<float>::infinity());
   const Tensor lse = at::logsumexp(scores, -1);
-  return {at::matmul(at::exp(scores - lse.unsqueeze(-1)).to(v.scalar_type()), v).to(at::kFloat), lse};
+  const Tensor weights = at::exp(scores - lse.clamp_min(-1e30).unsqueeze(-1));
+  return {at::matmul(weights.to(v.scalar_type()), v).to(at::kFloat), lse};
 }
 
+/// The first 2 * cos.size(-1) numbers of each head; the rest stays.
 Tensor rotate(const Tensor& x, const Tensor& cos, const Tensor& sin) {
-  const auto halves = x.chunk(2, -1);
-  return at::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, -1);
+  const int64_t half = cos.size(-1);
+  const Tensor a = x.slice(-1, 0, half), b = x.slice(-1, half, 2 * half);
+  return at::cat({a * cos - b * sin, b * cos + a * sin, x.slice(-1, 2 * half)}, -1);
 }
 
 }  // namespace
@@ -62,9 +67,28 @@ Tensor silu_mul(const Tensor& x) {
   return at::silu(halves[0]) * halves[1];
 }
 
+Tensor gelu(const Tensor& x) {
+  return at::gelu(x, "tanh");
+}
+
+Tensor gelu_mul(const Tensor& x) {
+  const auto halves = x.chunk(2, -1);
+  return at::gelu(halves[0], "tanh") * halves[1];
+}
+
+Tensor head_norm(const Tensor& qkv, const Tensor& weight, int64_t heads, int64_t kv_heads, double eps) {
+  const int64_t dim = weight.size(1);
+  const Tensor parts = qkv.to(at::kFloat).reshape({qkv.size(0), heads + 2 * kv_heads, dim});
+  return at::cat({rms_norm(parts.slice(1, 0, heads), weight[0], eps),
+                  rms_norm(parts.slice(1, heads, heads + kv_heads), weight[1], eps), parts.slice(1, heads + kv_heads)},
+                 1)
+      .reshape(qkv.sizes());
+}
+
 Tensor attend(const Tensor& qkv, const Tensor& cos, const Tensor& sin, const Tensor& slots, const Tensor& starts,
               const Tensor& lengths, int64_t prefix_length, const Tensor& prefix_keys, const Tensor& prefix_values,
-              const Tensor& own_keys, const Tensor& own_values, int64_t layer, int64_t heads, int64_t kv_heads) {
+              const Tensor& own_keys, const Tensor& own_values, int64_t layer, int64_t heads, int64_t kv_heads,
+              double scale, double softcap, int64_t window) {
   const int64_t tokens = qkv.size(0), dim = qkv.size(1) / (heads + 2 * kv_heads), group = heads / kv_heads;
   const int64_t sequences = slots.size(0);
   const auto device = qkv.device();
@@ -86,7 +110,7 @@ Tensor attend(const Tensor& qkv, const Tensor& cos, const Tensor& sin, const Ten
 
   const Tensor parts = qkv.to(at::kFloat).reshape({tokens, heads + 2 * kv_heads, dim});
   const Tensor c = cos.unsqueeze(1), s = sin.unsqueeze(1);
-  const Tensor query = (rotate(parts.slice(1, 0, heads), c, s) / std::sqrt(static_cast<double>(dim))).to(dtype);
+  const Tensor query = (rotate(parts.slice(1, 0, heads), c, s) * scale).to(dtype);
   const Tensor position = length.index_select(0, sequence) + offset, place = slot.index_select(0, sequence);
   Tensor keys = own_keys.select(0, layer), values = own_values.select(0, layer);  // [S, Kv, C, D]
   using at::indexing::Slice;
@@ -99,13 +123,12 @@ Tensor attend(const Tensor& qkv, const Tensor& cos, const Tensor& sin, const Ten
   padded = padded.reshape({sequences, longest, kv_heads, group, dim}).permute({0, 2, 1, 3, 4});
   padded = padded.reshape({sequences, kv_heads, longest * group, dim});
   const Tensor seen = length.unsqueeze(1) + at::arange(1, longest + 1, length.options()).unsqueeze(0);  // [B, longest]
-  const Tensor hidden = at::arange(reach, length.options()).reshape({1, 1, reach}).ge(seen.unsqueeze(-1));
-  const Tensor mask = at::zeros({sequences, longest, reach}, c.options())
-                          .masked_fill_(hidden, -std::numeric_limits<float>::infinity())
-                          .repeat_interleave(group, 1)
-                          .unsqueeze(1);
-  auto [own, own_lse] = attention(padded, keys.index_select(0, slot).slice(2, 0, reach),
-                                  values.index_select(0, slot).slice(2, 0, reach), mask);
+  const Tensor key = at::arange(reach, length.options()).reshape({1, 1, reach});
+  Tensor hidden = key.ge(seen.unsqueeze(-1));  // [B, longest, reach]
+  if (window > 0) hidden = hidden.logical_or(key.lt(seen.unsqueeze(-1) - window));
+  auto [own, own_lse] =
+      attention(padded, keys.index_select(0, slot).slice(2, 0, reach), values.index_select(0, slot).slice(2, 0, reach),
+                hidden.repeat_interleave(group, 1).unsqueeze(1), softcap);
   const auto gather = [&](const Tensor& x) {  // [B, Kv, longest * group, W] -> [T, heads, W]
     return x.reshape({sequences, kv_heads, longest, group, -1})
         .permute({0, 2, 1, 3, 4})
@@ -116,8 +139,15 @@ Tensor attend(const Tensor& qkv, const Tensor& cos, const Tensor& sin, const Ten
   if (prefix_length > 0) {  // once for all sequences: the batch is folded into the query's rows
     const Tensor folded =
         query.reshape({tokens, kv_heads, group, dim}).permute({1, 0, 2, 3}).reshape({kv_heads, tokens * group, dim});
-    auto [shared, shared_lse] = attention(folded, prefix_keys.select(0, layer)[0].slice(1, 0, prefix_length),
-                                          prefix_values.select(0, layer)[0].slice(1, 0, prefix_length), {});
+    Tensor passed;  // [tokens * group, prefix_length], where the window has moved on
+    if (window > 0)
+      passed = at::arange(prefix_length, length.options())
+                   .unsqueeze(0)
+                   .lt((position + 1 + prefix_length - window).unsqueeze(1))
+                   .repeat_interleave(group, 0);
+    auto [shared, shared_lse] =
+        attention(folded, prefix_keys.select(0, layer)[0].slice(1, 0, prefix_length),
+                  prefix_values.select(0, layer)[0].slice(1, 0, prefix_length), passed, softcap);
     const auto unfold = [&](const Tensor& x) {
       return x.reshape({kv_heads, tokens, group, -1}).permute({1, 0, 2, 3}).reshape({tokens, heads, -1});
     };

@@ -3,6 +3,7 @@
 #include <torch/script.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "check_cancel.hpp"
 #include "engine/estimate.hpp"
@@ -56,77 +57,35 @@ class Session::Impl {
       own_values_ = cache(limits.sequences, limits.own);
     });
     lengths_.assign(static_cast<std::size_t>(limits.sequences), 0);
+    own_sets_.assign(lengths_.size(), 0);
+    own_tokens_.resize(lengths_.size());
   }
 
   void prefill(std::span<const std::int32_t> tokens, const Cancel& cancel) {
     require(!tokens.empty(), "prefill of no token");
     require(static_cast<std::int64_t>(tokens.size()) <= limits_.prefix, "prefill is longer than the session's prefix");
-    prefix_length_ = 0;
+    prefix_tokens_.assign(tokens.begin(), tokens.end());
     restart();
-    guarded("reading the prompt", [&] {
-      const c10::InferenceMode inference;
-      for (std::int64_t done = 0; done < static_cast<std::int64_t>(tokens.size());) {
-        check_cancel(cancel);
-        const auto some = tokens.subspan(static_cast<std::size_t>(done))
-                              .first(static_cast<std::size_t>(
-                                  std::min(chunk_tokens, static_cast<std::int64_t>(tokens.size()) - done)));
-        Batch batch;
-        batch.add(0, some, 0, done);
-        batch.asked.push_back(batch.starts.back() - 1);
-        hidden_ = forward(batch, 0, prefix_keys_, prefix_values_, {}).first;
-        done += static_cast<std::int64_t>(some.size());
-      }
-      tapped_ = torch::Tensor();
-    });
-    prefix_length_ = static_cast<std::int64_t>(tokens.size());
+    hidden_ = read_prefix(rope_set(static_cast<std::int64_t>(tokens.size())), cancel);
+    tapped_ = torch::Tensor();
   }
 
-  void restart() { std::fill(lengths_.begin(), lengths_.end(), 0); }
+  void restart() {
+    std::fill(lengths_.begin(), lengths_.end(), 0);
+    for (auto& tokens : own_tokens_) tokens.clear();
+  }
 
   void extend(std::span<const Append> appends, const Cancel& cancel) {
     require(prefix_length_ > 0, "extend before prefill");
     for (const Append& append : appends) {
       require(append.slot >= 0 && append.slot < limits_.sequences, "extend names a sequence that is not there");
       require(!append.tokens.empty(), "extend by no token");
-      require(lengths_[static_cast<std::size_t>(append.slot)] + static_cast<std::int64_t>(append.tokens.size()) <=
-                  limits_.own,
-              "a sequence is longer than the session's own limit");
+      require(length_after(append) <= limits_.own, "a sequence is longer than the session's own limit");
     }
-    guarded("reading candidates", [&] {
-      const c10::InferenceMode inference;
-      const auto count = static_cast<std::int64_t>(appends.size());
-      std::vector<torch::Tensor> hidden;
-      torch::Tensor tapped;
-      if (!taps_.empty())
-        tapped = torch::zeros({static_cast<std::int64_t>(taps_.size()), count, model_.impl().manifest.hidden});
-      std::size_t next = 0, offset = 0;  // the first append not wholly read, and how much of it is
-      while (next < appends.size()) {
-        check_cancel(cancel);
-        Batch batch;
-        std::vector<std::int64_t> members;
-        for (std::int64_t room = chunk_tokens; room > 0 && next < appends.size();) {
-          const auto rest = appends[next].tokens.subspan(offset);
-          const auto some = rest.first(std::min(rest.size(), static_cast<std::size_t>(room)));
-          std::int64_t& length = lengths_[static_cast<std::size_t>(appends[next].slot)];
-          batch.add(appends[next].slot, some, prefix_length_, length);
-          length += static_cast<std::int64_t>(some.size());
-          room -= static_cast<std::int64_t>(some.size());
-          members.push_back(static_cast<std::int64_t>(next));
-          if (some.size() == rest.size()) {
-            batch.asked.push_back(batch.starts.back() - 1);
-            ++next;
-            offset = 0;
-          } else {
-            offset += some.size();
-          }
-        }
-        auto [states, sums] = forward(batch, prefix_length_, own_keys_, own_values_, taps_);
-        if (states.size(0) > 0) hidden.push_back(states);
-        if (!taps_.empty()) tapped.index_add_(1, indices(members), sums.to(torch::kCPU));
-      }
-      hidden_ = hidden.size() == 1 ? hidden.front() : torch::cat(hidden);
-      tapped_ = tapped;
-    });
+    if (model_.impl().manifest.rope_switch == 0)
+      std::tie(hidden_, tapped_) = read_own(appends, 0, taps_, cancel);
+    else
+      extend_by_rope_set(appends, cancel);
   }
 
   std::span<const float> logits(std::span<const std::int64_t> rows) {
@@ -152,7 +111,117 @@ class Session::Impl {
     return {tensor.const_data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
   }
 
-  std::pair<torch::Tensor, torch::Tensor> forward(const Batch& batch, std::int64_t prefix_length,
+  [[nodiscard]] std::int64_t length_after(const Append& append) const {
+    return lengths_[static_cast<std::size_t>(append.slot)] + static_cast<std::int64_t>(append.tokens.size());
+  }
+
+  /// Which set of rotary frequencies a sequence of so many tokens is read with.
+  [[nodiscard]] std::int64_t rope_set(std::int64_t tokens) const {
+    const std::int64_t most = model_.impl().manifest.rope_switch;
+    return most > 0 && tokens > most ? 1 : 0;
+  }
+
+  /// Reads the prefix into its cache; the state of its last token.
+  torch::Tensor read_prefix(std::int64_t set, const Cancel& cancel) {
+    prefix_length_ = 0;
+    prefix_set_ = set;
+    torch::Tensor hidden;
+    guarded("reading the prompt", [&] {
+      const c10::InferenceMode inference;
+      const std::span<const std::int32_t> tokens = prefix_tokens_;
+      for (std::int64_t done = 0; done < static_cast<std::int64_t>(tokens.size());) {
+        check_cancel(cancel);
+        const auto some = tokens.subspan(static_cast<std::size_t>(done))
+                              .first(static_cast<std::size_t>(
+                                  std::min(chunk_tokens, static_cast<std::int64_t>(tokens.size()) - done)));
+        Batch batch;
+        batch.add(0, some, 0, done);
+        batch.asked.push_back(batch.starts.back() - 1);
+        hidden = forward(batch, set, 0, prefix_keys_, prefix_values_, {}).first;
+        done += static_cast<std::int64_t>(some.size());
+      }
+    });
+    prefix_length_ = static_cast<std::int64_t>(prefix_tokens_.size());
+    return hidden;
+  }
+
+  /// Appends to the sequences' own caches; the states of their last tokens, and the tapped layers' sums.
+  std::pair<torch::Tensor, torch::Tensor> read_own(std::span<const Append> appends, std::int64_t set,
+                                                   const std::vector<std::int64_t>& taps, const Cancel& cancel) {
+    std::vector<torch::Tensor> hidden;
+    torch::Tensor tapped;
+    guarded("reading candidates", [&] {
+      const c10::InferenceMode inference;
+      const auto count = static_cast<std::int64_t>(appends.size());
+      if (!taps.empty())
+        tapped = torch::zeros({static_cast<std::int64_t>(taps.size()), count, model_.impl().manifest.hidden});
+      std::size_t next = 0, offset = 0;  // the first append not wholly read, and how much of it is
+      while (next < appends.size()) {
+        check_cancel(cancel);
+        Batch batch;
+        std::vector<std::int64_t> members;
+        for (std::int64_t room = chunk_tokens; room > 0 && next < appends.size();) {
+          const auto rest = appends[next].tokens.subspan(offset);
+          const auto some = rest.first(std::min(rest.size(), static_cast<std::size_t>(room)));
+          std::int64_t& length = lengths_[static_cast<std::size_t>(appends[next].slot)];
+          batch.add(appends[next].slot, some, prefix_length_, length);
+          length += static_cast<std::int64_t>(some.size());
+          room -= static_cast<std::int64_t>(some.size());
+          members.push_back(static_cast<std::int64_t>(next));
+          if (some.size() == rest.size()) {
+            batch.asked.push_back(batch.starts.back() - 1);
+            ++next;
+            offset = 0;
+          } else {
+            offset += some.size();
+          }
+        }
+        auto [states, sums] = forward(batch, set, prefix_length_, own_keys_, own_values_, taps);
+        if (states.size(0) > 0) hidden.push_back(states);
+        if (!taps.empty()) tapped.index_add_(1, indices(members), sums.to(torch::kCPU));
+      }
+      if (hidden.size() > 1) hidden = {torch::cat(hidden)};
+    });
+    return {hidden.front(), tapped};
+  }
+
+  /// The same where a sequence changes its rotary frequencies when it becomes longer than the switch: all that its
+  /// caches hold is then read anew, the shared prefix too. Sequences that are written together cross it together, so
+  /// this happens once.
+  void extend_by_rope_set(std::span<const Append> appends, const Cancel& cancel) {
+    std::vector<std::int64_t> order;
+    std::vector<torch::Tensor> hidden, tapped;
+    for (const std::int64_t set : {prefix_set_, 1 - prefix_set_}) {
+      std::vector<Append> members, again;
+      for (std::size_t i = 0; i < appends.size(); ++i) {
+        if (rope_set(prefix_length_ + length_after(appends[i])) != set) continue;
+        order.push_back(static_cast<std::int64_t>(i));
+        members.push_back(appends[i]);
+        const auto slot = static_cast<std::size_t>(appends[i].slot);
+        if (own_sets_[slot] != set && lengths_[slot] > 0) {
+          again.push_back({appends[i].slot, own_tokens_[slot]});
+          lengths_[slot] = 0;
+        }
+        own_sets_[slot] = set;
+      }
+      if (members.empty()) continue;
+      if (prefix_set_ != set) read_prefix(set, cancel);
+      if (!again.empty()) read_own(again, set, {}, cancel);
+      auto [states, sums] = read_own(members, set, taps_, cancel);
+      hidden.push_back(states);
+      if (!taps_.empty()) tapped.push_back(sums);
+      for (const Append& append : members) {
+        auto& tokens = own_tokens_[static_cast<std::size_t>(append.slot)];
+        tokens.insert(tokens.end(), append.tokens.begin(), append.tokens.end());
+      }
+    }
+    const c10::InferenceMode inference;
+    const torch::Tensor back = indices(order).argsort();
+    hidden_ = torch::cat(hidden).index_select(0, back.to(model_.impl().device));
+    tapped_ = taps_.empty() ? torch::Tensor() : torch::cat(tapped, 1).index_select(1, back);
+  }
+
+  std::pair<torch::Tensor, torch::Tensor> forward(const Batch& batch, std::int64_t rope_set, std::int64_t prefix_length,
                                                   const torch::Tensor& keys, const torch::Tensor& values,
                                                   const std::vector<std::int64_t>& taps) {
     const auto& device = model_.impl().device;
@@ -160,7 +229,7 @@ class Session::Impl {
                          .program
                          .get_method("forward")({indices(batch.tokens).to(device), indices(batch.positions).to(device),
                                                  indices(batch.slots), indices(batch.starts), indices(batch.lengths),
-                                                 indices(batch.asked).to(device), prefix_length, prefix_keys_,
+                                                 indices(batch.asked).to(device), rope_set, prefix_length, prefix_keys_,
                                                  prefix_values_, keys, values, c10::List<std::int64_t>(taps)})
                          .toTuple();
     return {out->elements()[0].toTensor(), out->elements()[1].toTensor()};
@@ -168,8 +237,10 @@ class Session::Impl {
 
   Model model_;
   Limits limits_;
-  std::vector<std::int64_t> taps_, lengths_;
-  std::int64_t prefix_length_ = 0;
+  std::vector<std::int64_t> taps_, lengths_, own_sets_;
+  std::int64_t prefix_length_ = 0, prefix_set_ = 0;
+  std::vector<std::int32_t> prefix_tokens_;
+  std::vector<std::vector<std::int32_t>> own_tokens_;  // kept where the rotary frequencies may change
   torch::Tensor prefix_keys_, prefix_values_, own_keys_, own_values_, hidden_, logits_, tapped_;
 };
 

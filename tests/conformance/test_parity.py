@@ -17,7 +17,7 @@ import gavel
 from gavel.toolkit.export import export
 from gavel.toolkit.prompts import encode_shared
 from gavel.toolkit.pull import models_folder
-from gavel.toolkit.selftest import reference_model
+from gavel.toolkit.reference import reference_model
 from gavel.toolkit.sources import TokenizerFile, open_source
 from gavel.toolkit.text import Text
 

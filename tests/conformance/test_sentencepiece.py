@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 import sentencepiece
-from conftest import record
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import record
 from test_tokenizers import EXAMPLES, TABLE, data_texts, texts_with
 from tokenizer_families import MARK, trained_pieces
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import tokenizers
-from conftest import record
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tables import record
 from tokenizer_families import MARK, ROOT, families
 from tokenizers import normalizers, pre_tokenizers
 

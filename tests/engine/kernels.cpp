@@ -194,7 +194,10 @@ TEST_CASE("RMSNorm and gated SiLU follow their formulas", "[engine]") {
   }
 }
 
-TEST_CASE("attention over prefix and own cache equals one softmax over both", "[engine]") {
+namespace {
+
+/// The kernels' attention with this window and cap against its definition, for every instruction set.
+void check_attention(std::int64_t window, float softcap) {
   constexpr std::int64_t heads = 6, kv_heads = 2, dim = 32, prefix = 150, capacity = 96, prefix_capacity = 160;
   const std::vector<std::int64_t> slot{0, 0, 0, 1, 2, 2}, limit{1, 2, 3, 90, 65, 66};
   const auto tokens = static_cast<std::int64_t>(slot.size());
@@ -206,7 +209,7 @@ TEST_CASE("attention over prefix and own cache equals one softmax over both", "[
     return static_cast<double>(keys[at(offset + token / 16 * 16 * dim + d * 16 + token % 16)]);
   };
   for (const Table* table : tables()) {
-    INFO(table->name);
+    INFO(table->name << ", window " << window << ", softcap " << softcap);
     std::vector<float> out(query.size());
     Attention a{query.data(),
                 out.data(),
@@ -221,7 +224,9 @@ TEST_CASE("attention over prefix and own cache equals one softmax over both", "[
                 own_values.data(),
                 capacity,
                 slot.data(),
-                limit.data()};
+                limit.data(),
+                window,
+                softcap};
     std::vector<float> scratch(at(a.scratch(tokens)));
     for (std::int64_t h = 0; h < kv_heads; ++h) table->attend(a, h, 0, tokens, scratch.data());
     double worst = 0;
@@ -230,20 +235,23 @@ TEST_CASE("attention over prefix and own cache equals one softmax over both", "[
         const std::int64_t kv = h / (heads / kv_heads), own = (slot[at(t)] * kv_heads + kv) * capacity * dim;
         std::vector<double> weights;
         double peak = -1e300, total = 0;
-        for (std::int64_t j = 0; j < prefix + limit[at(t)]; ++j) {
+        const std::int64_t end = prefix + limit[at(t)],
+                           begin = window > 0 ? std::max<std::int64_t>(0, end - window) : 0;
+        for (std::int64_t j = begin; j < end; ++j) {
           double score = 0;
           for (std::int64_t d = 0; d < dim; ++d)
             score +=
                 static_cast<double>(query[at((t * heads + h) * dim + d)]) *
                 (j < prefix ? key(prefix_keys, kv * prefix_capacity * dim, j, d) : key(own_keys, own, j - prefix, d));
+          if (softcap > 0) score = static_cast<double>(softcap) * std::tanh(score / static_cast<double>(softcap));
           weights.push_back(score);
           peak = std::max(peak, score);
         }
         for (double& weight : weights) total += weight = std::exp(weight - peak);
         for (std::int64_t d = 0; d < dim; ++d) {
           double expected = 0;
-          for (std::int64_t j = 0; j < prefix + limit[at(t)]; ++j)
-            expected += weights[at(j)] / total *
+          for (std::int64_t j = begin; j < end; ++j)
+            expected += weights[at(j - begin)] / total *
                         static_cast<double>(j < prefix ? prefix_values[at((kv * prefix_capacity + j) * dim + d)]
                                                        : own_values[at(own + (j - prefix) * dim + d)]);
           worst = std::max(worst, std::abs(expected - static_cast<double>(out[at((t * heads + h) * dim + d)])));
@@ -256,4 +264,12 @@ TEST_CASE("attention over prefix and own cache equals one softmax over both", "[
       for (std::int64_t h = 0; h < kv_heads; ++h) table->attend(a, h, t, t + 1, scratch.data());
     REQUIRE(std::memcmp(together.data(), out.data(), out.size() * sizeof(float)) == 0);
   }
+}
+
+}  // namespace
+
+TEST_CASE("attention over prefix and own cache equals one softmax over both", "[engine]") {
+  check_attention(0, 0);
+  check_attention(0, 1.5F);
+  for (const std::int64_t window : {1, 3, 64, 70, 100, 216, 240}) check_attention(window, window % 2 == 0 ? 0 : 3.0F);
 }

@@ -13,7 +13,7 @@ namespace {
 
 Json good() {
   const Json file{{"bytes", 1}, {"sha256", std::string(64, 'a')}};
-  return {{"format", 1},
+  return {{"format", 2},
           {"name", "m"},
           {"kind", "decoder"},
           {"architecture",
@@ -26,6 +26,9 @@ Json good() {
             {"intermediate", 128},
             {"vocabulary", 100},
             {"context", 256},
+            {"rotary_dim", 16},
+            {"rope_switch", 0},
+            {"gated", true},
             {"tied", true}}},
           {"precision", "fp32"},
           {"tokenizer", {{"file", "tokenizer.json"}, {"type", "bpe"}, {"size", 99}}},
@@ -78,7 +81,7 @@ TEST_CASE("a good manifest is read", "[engine]") {
 
 TEST_CASE("a manifest that contradicts itself is refused by field, found and expected", "[engine]") {
   using namespace nlohmann::literals;
-  REQUIRE(mentions(refusal_with("/format"_json_pointer, 2), "format version 2, this library reads 1"));
+  REQUIRE(mentions(refusal_with("/format"_json_pointer, 1), "format version 1, this library reads 2"));
   REQUIRE(mentions(refusal_with("/precision"_json_pointer, "int3"), "int3"));
   REQUIRE(mentions(refusal_with("/architecture/kv_heads"_json_pointer, 3), "kv_heads"));
   REQUIRE(mentions(refusal_with("/architecture/layers"_json_pointer, -1), "architecture.layers is -1"));
@@ -106,7 +109,7 @@ TEST_CASE("a manifest cannot name a file outside its folder", "[engine]") {
 }
 
 TEST_CASE("text that is not JSON is refused", "[engine]") {
-  REQUIRE_THROWS_AS(parse_manifest("{\"format\": 1", "gavel.json"), gavel::Error);
+  REQUIRE_THROWS_AS(parse_manifest("{\"format\": 2", "gavel.json"), gavel::Error);
   REQUIRE_THROWS_AS(parse_manifest("[]", "gavel.json"), gavel::Error);
   REQUIRE_THROWS_AS(parse_manifest("", "gavel.json"), gavel::Error);
 }

@@ -13,7 +13,7 @@ from gavel.toolkit.bundle import add_probe, new_bundle, read_manifest, to_json, 
 from gavel.toolkit.errors import CorruptBundleError, ToolkitError
 
 MANIFEST: dict[str, Any] = {
-    "format": 1,
+    "format": 2,
     "name": "b",
     "kind": "decoder",
     "architecture": {"hidden": 3, "layers": 2},
@@ -57,7 +57,7 @@ def test_json_keeps_what_is_in_texts() -> None:
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"format": 2}, "has format 2; this version reads 1"),
+        ({"format": 1}, "has format 1; this version reads 2"),
         ({"files": {"../x": {"bytes": 1, "sha256": ""}}}, "no file of the bundle's own folder"),
         ({"files": {"program.pt": {"bytes": 6, "sha256": ""}}}, "it has 7 bytes, the manifest says 6"),
         ({"files": {"weights.safetensors": {"bytes": 6, "sha256": ""}}}, "it is missing"),

@@ -9,14 +9,18 @@ import tiny_models as tiny
 import torch
 from tokenizers import Tokenizer
 
-from gavel.toolkit.architecture import decoder_config, rope_frequencies
+from gavel.toolkit.architecture import decoder_config, rope_tables
 from gavel.toolkit.errors import ToolkitError, UnsupportedError
 from gavel.toolkit.export import stop_tokens
 from gavel.toolkit.gguf_file import unpermute
 from gavel.toolkit.gguf_tokenizer import sentencepiece_model
-from gavel.toolkit.sources import TokenizerFile, open_source
-from gavel.toolkit.tensors import check, checkpoint_shapes
+from gavel.toolkit.sources import Source, TokenizerFile, open_source
+from gavel.toolkit.tensors import check, checkpoint_shapes, parts
 from gavel.toolkit.text import Text, proto
+
+
+def check_all(source: Source) -> None:
+    check(source, parts(decoder_config(source.config)))
 
 
 @pytest.mark.parametrize("variant", ["llama", "llama-untied", "llama-head-dim", "qwen2", "qwen2-untied"])
@@ -27,12 +31,12 @@ def test_same_config_and_tensors_as_the_folder(variant: str, tmp_path: Path) -> 
     path = tmp_path / "tiny.gguf"
     if variant == "llama-head-dim":
         with pytest.raises(ToolkitError, match="has shape"):
-            check(open_source(tiny.save_gguf(made, path)))  # the file does not say the head's size
+            check_all(open_source(tiny.save_gguf(made, path)))  # the file does not say the head's size
         return
     source = open_source(tiny.save_gguf(made, path, metadata=metadata))
-    check(source)
+    check_all(source)
     assert decoder_config(source.config) == decoder_config(folder.config)
-    for name in checkpoint_shapes(decoder_config(source.config)):
+    for name in checkpoint_shapes(parts(decoder_config(source.config))):
         assert torch.equal(source.tensor(name), folder.tensor(name)), name
 
 
@@ -55,7 +59,7 @@ def test_head_that_is_the_embedding_with_more_bits_is_tied_to_it(tmp_path: Path)
     head = made.state_dict()["lm_head.weight"]
     path = tiny.save_gguf(made, tmp_path / "tiny.gguf", extra={"output.weight": head}, quantised=("token_embd.weight",))
     source = open_source(path)
-    check(source)
+    check_all(source)
     assert decoder_config(source.config).tied
     assert torch.equal(source.tensor("model.embed_tokens.weight"), head)
 
@@ -65,8 +69,8 @@ def test_llama3_rope_is_recognised_in_its_table(tmp_path: Path) -> None:
     plain = tiny.model("llama", rope_parameters={"rope_type": "default", "rope_theta": 10000.0})
     factors = plain.model.rotary_emb.inv_freq / made.model.rotary_emb.inv_freq
     source = open_source(tiny.save_gguf(made, tmp_path / "a.gguf", extra={"rope_freqs.weight": factors}))
-    check(source)
-    torch.testing.assert_close(rope_frequencies(source.config), made.model.rotary_emb.inv_freq)
+    check_all(source)
+    torch.testing.assert_close(rope_tables(source.config)[0][0], made.model.rotary_emb.inv_freq)
     odd = torch.tensor([1.0, 3.0] * 4)
     with pytest.raises(UnsupportedError, match="table of rotary factors"):
         open_source(tiny.save_gguf(made, tmp_path / "b.gguf", extra={"rope_freqs.weight": odd}))
@@ -76,7 +80,7 @@ def test_linear_rope(tmp_path: Path) -> None:
     made = tiny.model("llama-linear")
     metadata: dict[str, float | str] = {"rope.scaling.type": "linear", "rope.scaling.factor": 4.0}
     source = open_source(tiny.save_gguf(made, tmp_path / "tiny.gguf", metadata=metadata))
-    torch.testing.assert_close(rope_frequencies(source.config), made.model.rotary_emb.inv_freq)
+    torch.testing.assert_close(rope_tables(source.config)[0][0], made.model.rotary_emb.inv_freq)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,7 @@ def test_unknown_pre_tokenizer_and_tensor_are_named(tmp_path: Path) -> None:
         open_source(tiny.save_gguf(made, tmp_path / "a.gguf", pre="chatglm-bpe"))
     path = tiny.save_gguf(made, tmp_path / "b.gguf", extra={"blk.0.attn_q_norm.weight": torch.ones(16)})
     with pytest.raises(ToolkitError, match="attn_q_norm"):
-        check(open_source(path))
+        check_all(open_source(path))
 
 
 def test_truncated_file_is_named(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from gavel.toolkit.architecture import decoder_config
 from gavel.toolkit.errors import ToolkitError, UnsupportedError
 from gavel.toolkit.lora import AdapterSource
 from gavel.toolkit.sources import open_source
-from gavel.toolkit.tensors import check, checkpoint_shapes
+from gavel.toolkit.tensors import check, checkpoint_shapes, parts
 
 LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 KINDS: dict[str, dict[str, Any]] = {
@@ -51,9 +51,9 @@ def base(tmp_path: Path) -> Path:
 def test_merge_equals_pefts(kind: str, base: Path, tmp_path: Path) -> None:
     merged = adapted(tiny.model("llama"), tmp_path / "adapter", **KINDS[kind]).merge_and_unload().state_dict()
     plain, source = open_source(base), AdapterSource(open_source(base), tmp_path / "adapter")
-    check(source)
+    check(source, parts(decoder_config(source.config)))
     changed = 0
-    for name in checkpoint_shapes(decoder_config(source.config)):
+    for name in checkpoint_shapes(parts(decoder_config(source.config))):
         torch.testing.assert_close(source.tensor(name), merged[name], atol=1e-6, rtol=1e-6)
         changed += not torch.equal(source.tensor(name), plain.tensor(name))
     assert changed == 2 * len(KINDS[kind]["target_modules"])
@@ -66,7 +66,7 @@ def test_classifier_trained_as_adapter(base: Path, tmp_path: Path) -> None:
     made.model.load_state_dict(tiny.model("llama").model.state_dict())
     adapted(made, tmp_path / "adapter", task_type="SEQ_CLS", target_modules=["q_proj"])
     source = AdapterSource(open_source(base), tmp_path / "adapter")
-    check(source)
+    check(source, parts(decoder_config(source.config)))
     assert decoder_config(source.config).labels == 2
     assert torch.equal(source.tensor("score.weight"), made.score.weight)
 
@@ -112,4 +112,4 @@ def test_adapter_of_a_larger_model_is_named(tmp_path: Path) -> None:
     tiny.save(tiny.model("llama", num_hidden_layers=1), tmp_path / "small")
     adapted(tiny.model("llama"), tmp_path / "adapter", target_modules=["q_proj"])
     with pytest.raises(ToolkitError, match="model.layers.1.self_attn.q_proj.weight, which small does not have"):
-        check(AdapterSource(open_source(tmp_path / "small"), tmp_path / "adapter"))
+        AdapterSource(open_source(tmp_path / "small"), tmp_path / "adapter").shapes()

@@ -108,7 +108,7 @@ def spread(made: PreTrainedModel) -> PreTrainedModel:
     """Weights large enough, biases and norms uneven enough, that a mistake shows in the logits."""
     with torch.no_grad():
         for name, parameter in made.named_parameters():
-            if name.endswith("norm.weight"):
+            if name.endswith(("norm.weight", "ln_1.weight", "ln_2.weight", "ln_f.weight")):
                 parameter.copy_(1 + 0.2 * torch.randn_like(parameter))
             else:
                 parameter.copy_(0.15 * torch.randn_like(parameter))

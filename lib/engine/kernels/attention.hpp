@@ -100,11 +100,31 @@ inline void add_rows(const Rows& rows, std::int64_t first, std::int64_t last, co
   }
 }
 
+/// Which keys of a cache a row sees: [from, to), by the token that its `group` of rows belongs to.
+struct Sight {
+  const std::int64_t* limit;   ///< own tokens up to each token, itself included
+  std::int64_t group, before;  ///< `before`: tokens that come before the own ones and are part of this cache
+  std::int64_t window;
+  bool causal;  ///< whether later keys are hidden; in the shared prefix none is later
+
+  [[nodiscard]] std::int64_t from(std::int64_t row) const {
+    const std::int64_t first = window > 0 ? before + limit[row / group] - window : 0;
+    return first > 0 ? first : 0;
+  }
+  [[nodiscard]] std::int64_t to(std::int64_t row, std::int64_t length) const {
+    return causal && limit[row / group] < length ? limit[row / group] : length;
+  }
+};
+
+/// softcap * tanh(score / softcap) with tanh(x) = 1 - 2 / (e^(2x) + 1).
+inline void cap_scores(float* scores, std::int64_t width, float softcap) {
+  for (std::int64_t key = 0; key < width; key += lanes)
+    store(scores + key, softcap * (1.0F - 2.0F / (exponential(load(scores + key) * (2.0F / softcap)) + 1.0F)));
+}
+
 /// One block of keys [begin, end), at most `key_block` of them, for rows [first, last): scores, softmax update, values.
-/// `limit` is how many keys each group of `group` rows sees; null where all are seen.
 inline void attend_block(const Rows& rows, std::int64_t first, std::int64_t last, const float* keys,
-                         const float* values, std::int64_t begin, std::int64_t end, const std::int64_t* limit,
-                         std::int64_t group) {
+                         const float* values, std::int64_t begin, std::int64_t end, const Sight& sight, float softcap) {
   const std::int64_t dim = rows.dim, count = end - begin;
   const std::int64_t width = (count + 15) / 16 * 16;
   constexpr int wide = lanes == 16 ? 2 : 1;  // a broadcast of AVX-512 costs twice what a product does
@@ -114,13 +134,14 @@ inline void attend_block(const Rows& rows, std::int64_t first, std::int64_t last
   for (; key < width; key += 16) score_rows<1>(rows, first, last, keys + (begin + key) * dim, key);
   for (std::int64_t r = first; r < last; ++r) {
     float* s = rows.scores + r * key_block;
-    std::int64_t seen = count;
-    if (limit != nullptr && limit[r / group] - begin < seen) seen = limit[r / group] - begin;
-    if (seen <= 0) {  // nothing to see in this block: leave the row as it is
+    const std::int64_t from = sight.from(r) - begin, to = sight.to(r, end) - begin;
+    if (to <= 0 || from >= to) {  // nothing to see in this block: leave the row as it is
       for (std::int64_t key = 0; key < width; ++key) s[key] = 0.0F;
       continue;
     }
-    for (std::int64_t key = seen; key < width; ++key) s[key] = -infinity;
+    if (softcap > 0) cap_scores(s, width, softcap);
+    for (std::int64_t key = 0; key < from; ++key) s[key] = -infinity;
+    for (std::int64_t key = to; key < width; ++key) s[key] = -infinity;
     Vector peak = load(s);
     for (std::int64_t key = lanes; key < width; key += lanes) peak = maximum(peak, load(s + key));
     const float before = rows.maximum[r], block_peak = largest(peak), now = before > block_peak ? before : block_peak;
@@ -140,10 +161,12 @@ inline void attend_block(const Rows& rows, std::int64_t first, std::int64_t last
 }
 
 inline void attend_keys(const Rows& rows, std::int64_t first, std::int64_t last, const float* keys, const float* values,
-                        std::int64_t length, const std::int64_t* limit, std::int64_t group) {
-  for (std::int64_t begin = 0; begin < length; begin += key_block) {
+                        std::int64_t length, const Sight& sight, float softcap) {
+  std::int64_t begin = length;
+  for (std::int64_t r = first; r < last; r += sight.group) begin = sight.from(r) < begin ? sight.from(r) : begin;
+  for (begin = begin / key_block * key_block; begin < length; begin += key_block) {
     const std::int64_t end = begin + key_block < length ? begin + key_block : length;
-    attend_block(rows, first, last, keys, values, begin, end, limit, group);
+    attend_block(rows, first, last, keys, values, begin, end, sight, softcap);
   }
 }
 
@@ -154,14 +177,15 @@ void attend_tokens(const Attention& a, std::int64_t kv_head, std::int64_t first,
     std::memcpy(rows.query + (t - first) * group * dim, a.query + (t * a.heads + kv_head * group) * dim,
                 static_cast<std::size_t>(group * dim) * sizeof(float));
   const std::int64_t prefix = kv_head * a.prefix_capacity * dim;
-  attend_keys(rows, 0, rows.count, a.prefix_keys + prefix, a.prefix_values + prefix, a.prefix_length, nullptr, group);
+  attend_keys(rows, 0, rows.count, a.prefix_keys + prefix, a.prefix_values + prefix, a.prefix_length,
+              {a.limit + first, group, a.prefix_length, a.window, false}, a.softcap);
   for (std::int64_t t = first; t < last;) {  // runs of tokens of one sequence share its own cache
     std::int64_t stop = t, longest = 0;
     for (; stop < last && a.slot[stop] == a.slot[t]; ++stop)
       longest = a.limit[stop] > longest ? a.limit[stop] : longest;
     const std::int64_t own = (a.slot[t] * a.kv_heads + kv_head) * a.own_capacity * dim;
     attend_keys(rows, (t - first) * group, (stop - first) * group, a.own_keys + own, a.own_values + own, longest,
-                a.limit + first, group);
+                {a.limit + first, group, 0, a.window, true}, a.softcap);
     t = stop;
   }
   for (std::int64_t r = 0; r < rows.count; ++r) {

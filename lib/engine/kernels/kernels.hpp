@@ -39,7 +39,9 @@ struct Attention {
   const float *own_keys, *own_values;  ///< [slots][kv_heads][...]
   std::int64_t own_capacity;
   const std::int64_t* slot;   ///< [tokens], the token's place in the own cache
-  const std::int64_t* limit;  ///< [tokens], how many own tokens it sees, itself included
+  const std::int64_t* limit;  ///< [tokens], how many own tokens there are up to it, itself included
+  std::int64_t window;        ///< how many tokens it sees at most, itself included; 0: all
+  float softcap;  ///< scores become softcap * tanh(score / softcap); 0: they stay (Gemma 2, arXiv 2408.00118)
 
   /// Floats of scratch that `tokens` at once need.
   [[nodiscard]] std::int64_t scratch(std::int64_t tokens) const {
@@ -65,6 +67,10 @@ struct Table {
 
   /// out[r][i] = silu(x[r][i]) * x[r][size + i].
   void (*silu_mul)(const float* x, std::int64_t rows, std::int64_t size, float* out);
+
+  /// GELU by its tanh approximation (Hendrycks and Gimpel, arXiv 1606.08415): out[r][i] = gelu(x[r * stride + i]),
+  /// times x[r * stride + size + i] where the rows are gates and values, `stride` = 2 * size long.
+  void (*gelu)(const float* x, std::int64_t rows, std::int64_t size, std::int64_t stride, float* out);
 
   /// Attention of tokens [first, last) with one key/value head, in `a.scratch(last - first)` floats.
   void (*attend)(const Attention& a, std::int64_t kv_head, std::int64_t first, std::int64_t last, float* scratch);

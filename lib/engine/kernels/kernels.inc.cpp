@@ -34,14 +34,31 @@ void silu_mul(const float* x, std::int64_t rows, std::int64_t size, float* out) 
   }
 }
 
+/// x * (1 + tanh(u)) / 2 = x / (1 + e^(-2u)) with u = sqrt(2 / pi) (x + 0.044715 x^3).
+inline Vector gelu_tanh(Vector x) {
+  return x / (1.0F + exponential(x * (-1.5957691216057308F - 0.07135481627159847F * x * x)));
+}
+
+void gelu(const float* x, std::int64_t rows, std::int64_t size, std::int64_t stride, float* out) {
+  const bool gated = stride == 2 * size;
+  for (std::int64_t r = 0; r < rows; ++r, x += stride, out += size) {
+    std::int64_t i = 0;
+    for (; i + lanes <= size; i += lanes) {
+      const Vector y = gelu_tanh(load(x + i));
+      store(out + i, gated ? y * load(x + size + i) : y);
+    }
+    for (; i < size; ++i) out[i] = gelu_tanh(broadcast(x[i]))[0] * (gated ? x[size + i] : 1.0F);
+  }
+}
+
 }  // namespace
 
 #if !defined(GAVEL_AMX)
 
 namespace gavel::kernels {
 extern const Table GAVEL_KERNELS;
-const Table GAVEL_KERNELS{GAVEL_KERNELS_NAME, quantize_rows, multiply_blocks, multiply_gated,
-                          rms_norm,           silu_mul,      attend_tokens};
+const Table GAVEL_KERNELS{GAVEL_KERNELS_NAME, quantize_rows, multiply_blocks, multiply_gated, rms_norm,
+                          silu_mul,           gelu,          attend_tokens};
 }  // namespace gavel::kernels
 
 #else
@@ -133,8 +150,9 @@ void multiply_tiles(const Int8Matrix& w, const Int8Rows& x, std::int64_t first, 
 
 namespace gavel::kernels {
 extern const Table amx_table;
-const Table amx_table{"amx",    quantize_rows, multiply_tiles<Finish::plain>, multiply_tiles<Finish::gated>, rms_norm,
-                      silu_mul, attend_tokens};
+const Table amx_table{
+    "amx", quantize_rows, multiply_tiles<Finish::plain>, multiply_tiles<Finish::gated>, rms_norm, silu_mul,
+    gelu,  attend_tokens};
 }  // namespace gavel::kernels
 
 #endif

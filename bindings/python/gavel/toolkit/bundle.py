@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import GavelError
 from .errors import BundleExistsError, CorruptBundleError, ToolkitError, WriteError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST, PROGRAM, WEIGHTS, PROBE = "gavel.json", "program.pt", "weights.safetensors", "probe.json"
 KEYS = ("format", "name", "kind", "architecture", "precision", "tokenizer", "tokens", "prompts", "head", "files")
 

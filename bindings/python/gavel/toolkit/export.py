@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from . import tensors
 from .architecture import decoder_config
-from .bundle import PROGRAM, WEIGHTS, new_bundle, write_manifest
+from .bundle import FORMAT, PROGRAM, WEIGHTS, new_bundle, write_manifest
 from .errors import ToolkitError
 from .program import PRECISIONS, DecoderConfig, build
 from .prompts import (
@@ -30,11 +29,13 @@ from .prompts import (
     plain,
     verdict_tokens,
 )
-from .selftest import Reference, self_test
+from .reference import Reference
+from .selftest import self_test
 from .sources import END_TOKENS, Source, open_source
+from .tensors import check, decoder_chunks, layout, parts
 from .text import Text
 from .tokenizer_parts import check_opens
-from .weights import write_weights
+from .weights import Chunk, size_of, write_weights
 
 Progress = Callable[[str, float], None]
 
@@ -90,7 +91,7 @@ def export(
 
         checkpoint = AdapterSource(checkpoint, Path(adapter))
     config = decoder_config(checkpoint.config)
-    tensors.check(checkpoint)
+    check(checkpoint, parts(config))
     tokens = Text(checkpoint.tokenizer)
     check_opens(checkpoint.tokenizer.name, checkpoint.tokenizer.data)
     if tokens.size > config.vocabulary:
@@ -112,7 +113,7 @@ def export(
         cases = self_test(Reference(checkpoint, precision), tokens, prompts, head, judging, precision)
         tell("hash", 0.95)
         manifest = {
-            "format": 1,
+            "format": FORMAT,
             "name": name,
             "kind": "decoder",
             "architecture": architecture_of(config),
@@ -137,8 +138,24 @@ def export(
 
 
 def architecture_of(config: DecoderConfig) -> dict[str, Any]:
-    left_out = ("norm_eps", "rope_theta", "rope_scaling", "qkv_bias", "o_bias", "mlp_bias", "labels")  # in the program
-    return {key: value for key, value in asdict(config).items() if key not in left_out}
+    """What the engine and a reader need to know; the rest is in the program."""
+    facts = (
+        "family",
+        "layers",
+        "hidden",
+        "heads",
+        "kv_heads",
+        "head_dim",
+        "intermediate",
+        "vocabulary",
+        "context",
+        "rotary_dim",
+        "rope_switch",
+        "windows",
+        "gated",
+        "tied",
+    )
+    return {key: value for key, value in asdict(config).items() if key in facts}
 
 
 def head_of(source: Source, config: DecoderConfig, judge: JudgeWording) -> dict[str, Any]:
@@ -229,14 +246,17 @@ def program_bytes(config: DecoderConfig, precision: str) -> bytes:
 
 
 def write_all(path: Path, source: Source, config: DecoderConfig, precision: str, tell: Progress) -> None:
-    shapes = tensors.layout(config, precision)
+    wanted = layout(config, precision)
+    whole = sum(size_of(*entry) for entry in wanted.values())
 
-    def counted() -> Any:
-        for i, entry in enumerate(tensors.program_tensors(source, precision)):
-            tell("weights", 0.1 + 0.6 * i / len(shapes))
-            yield entry
+    def counted() -> Iterator[Chunk]:
+        done = 0
+        for name, first, rows in decoder_chunks(source, precision):
+            yield name, first, rows
+            done += rows.nbytes
+            tell("weights", 0.1 + 0.6 * done / whole)
 
-    write_weights(path, shapes, counted())
+    write_weights(path, wanted, counted())
 
 
 def version() -> str:

@@ -29,22 +29,22 @@ class FolderSource:
         self.license = card.get("license")
         self.base = base or card.get("base_model")
         self._files = weight_files(folder)
-        self._handles: dict[str, Any] = {}
         settings = self._optional("tokenizer_config.json")
         self.tokenizer = tokenizer_file(folder)
         self.special = self._special(settings)
         self.chat_template = self._template(settings)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: tuple(self._open(file).get_slice(name).get_shape()) for name, file in self._files.items()}
+        shapes = {}
+        for file in set(self._files.values()):
+            opened = open_weights(self.folder / file)
+            shapes |= {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+        return {name: shapes[name] for name in self._files}
 
-    def tensor(self, name: str) -> torch.Tensor:
-        return self._open(self._files[name]).get_tensor(name)
-
-    def _open(self, file: str) -> Any:
-        if file not in self._handles:
-            self._handles[file] = open_weights(self.folder / file)
-        return self._handles[file]
+    def tensor(self, name: str, first: int | None = None, last: int | None = None) -> torch.Tensor:
+        # Opened for each read: what an open file has mapped stays in memory until it is closed.
+        opened = open_weights(self.folder / self._files[name])
+        return opened.get_tensor(name) if first is None else opened.get_slice(name)[first:last]
 
     def _optional(self, name: str) -> dict[str, Any]:
         path = self.folder / name

@@ -10,7 +10,7 @@ import gguf
 import numpy as np
 import torch
 
-from .architecture import refuse, rope_frequencies
+from .architecture import refuse, rope_tables
 from .errors import ToolkitError
 from .gguf_tokenizer import special_tokens, tokenizer_file
 from .models import known_by_hash
@@ -78,13 +78,12 @@ class GgufSource:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: tuple(int(n) for n in reversed(t.shape)) for name, t in self._tensors.items()}
 
-    def tensor(self, name: str) -> torch.Tensor:
+    def tensor(self, name: str, first: int | None = None, last: int | None = None) -> torch.Tensor:
         tensor = self._tensors[name]
-        values = torch.from_numpy(np.array(dequantize(tensor.data, tensor), dtype=np.float32))
         if self._family == "llama" and name.rsplit(".", 1)[0].endswith(("q_proj", "k_proj")):
             heads = self.config["num_attention_heads" if "q_proj" in name else "num_key_value_heads"]
-            values = unpermute(values, heads)
-        return values
+            return unpermute(floats(tensor.data, tensor), heads)[first:last]
+        return floats(tensor.data[first:last], tensor)
 
     def _named(self, reader: gguf.GGUFReader) -> tuple[dict[str, Any], torch.Tensor | None]:
         tensors, factors = {}, None
@@ -157,11 +156,15 @@ class GgufSource:
             "high_freq_factor": 4.0,
             "original_max_position_embeddings": 8192,
         }
-        plain = rope_frequencies(config | {"rope_scaling": None})
-        found = rope_frequencies(config | {"rope_scaling": scaling})
+        plain = rope_tables(config | {"rope_scaling": None})[0][0]
+        found = rope_tables(config | {"rope_scaling": scaling})[0][0]
         if not torch.allclose(found, plain / self._rope_factors, rtol=1e-4):
             raise refuse("a table of rotary factors other than Llama 3's")
         return scaling
+
+
+def floats(data: np.ndarray, tensor: Any) -> torch.Tensor:
+    return torch.from_numpy(np.array(dequantize(data, tensor), dtype=np.float32))
 
 
 def dequantize(data: np.ndarray, tensor: Any) -> np.ndarray:

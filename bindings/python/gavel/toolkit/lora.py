@@ -24,6 +24,7 @@ class AdapterSource:
 
     def __init__(self, source: Source, folder: Path) -> None:
         self._source = source
+        self._base_shapes = source.shapes()
         self._settings = read_json(folder / "adapter_config.json")
         check(self._settings, folder)
         if not (folder / "adapter_model.safetensors").is_file():
@@ -40,7 +41,7 @@ class AdapterSource:
         self.config = self._config(source.config)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        shapes = dict(self._source.shapes())
+        shapes = dict(self._base_shapes)
         for target in self._pairs:
             if target not in shapes:
                 raise ToolkitError(f"the adapter changes {target}, which {self._source.origin} does not have")
@@ -48,19 +49,19 @@ class AdapterSource:
             shapes["score.weight"] = tuple(self._weights.get_slice(self._score).get_shape())
         return shapes
 
-    def tensor(self, name: str) -> torch.Tensor:
+    def tensor(self, name: str, first: int | None = None, last: int | None = None) -> torch.Tensor:
         if name == "score.weight" and self._score:
-            return self._weights.get_tensor(self._score)
-        weight = self._source.tensor(name)
+            return self._weights.get_tensor(self._score)[first:last]
+        weight = self._source.tensor(name, first, last)
         if name not in self._pairs:
             return weight
         key = self._pairs[name]
         a = self._weights.get_tensor(key).to(torch.float32)
         b = self._weights.get_tensor(key.replace("lora_A", "lora_B")).to(torch.float32)
-        delta = b @ a * self._scale(name.removesuffix(".weight"), a.shape[0])
-        if delta.shape != weight.shape:
-            raise ToolkitError(f"the adapter's {name} has shape {list(delta.shape)}, the model's {list(weight.shape)}")
-        return weight.to(torch.float32) + delta
+        shape = self._base_shapes[name]
+        if (b.shape[0], a.shape[1]) != shape:
+            raise ToolkitError(f"the adapter's {name} has shape {[b.shape[0], a.shape[1]]}, the model's {list(shape)}")
+        return weight.to(torch.float32) + b[first:last] @ a * self._scale(name.removesuffix(".weight"), a.shape[0])
 
     def _place(self, name: str, key: str, folder: Path) -> None:
         if name in ("score.weight", "score.modules_to_save.weight"):

@@ -3,12 +3,14 @@
 The program is code without weights: it is scripted on the ``meta`` device, and the engine sets the bundle's mapped
 tensors as its attributes. Its contract with the engine, in one place:
 
-``forward(tokens, positions, slots, starts, lengths, asked, prefix_length, prefix_keys, prefix_values, own_keys,
-own_values, taps) -> (hidden, tapped)``
+``forward(tokens, positions, slots, starts, lengths, asked, rope_set, prefix_length, prefix_keys, prefix_values,
+own_keys, own_values, taps) -> (hidden, tapped)``
 
 * ``tokens, positions``: int64 ``[T]``, the new tokens of B sequences one after another, and where they stand.
 * ``slots``: int64 ``[B]``, each sequence's place in the caches; ``starts``: int64 ``[B + 1]``, where its tokens begin
   in ``T``; ``lengths``: int64 ``[B]``, how many tokens its cache already holds. These three stay on the CPU.
+* ``rope_set``: which set of rotary frequencies is used: 0, or 1 in sequences longer than the manifest's
+  ``rope_switch`` (LongRoPE, Ding et al., arXiv 2402.13753). All that a cache holds must be of one set.
 * ``prefix_keys, prefix_values``: ``[L, 1, kv_heads, P, head_dim]``, shared by all sequences, of which the first
   ``prefix_length`` tokens count; ``own_keys, own_values``: ``[L, S, kv_heads, C, head_dim]``, written in place. P and C
   are multiples of 16, and the order inside a head's keys is the attention kernel's own.
@@ -43,13 +45,45 @@ class DecoderConfig:
     vocabulary: int
     context: int
     norm_eps: float
-    rope_theta: float
-    rope_scaling: dict | None = None
+    attention_scale: float
+    rotary_dim: int  # how many numbers of a head are rotated; 0: positions are learned and added to the embedding
+    rope_kinds: tuple[int, ...]  # each layer's kind of rotary frequencies
+    rope_switch: int = 0  # sequences longer than this use the second set of frequencies; 0: there is one set
+    windows: tuple[int, ...] = ()  # how many tokens each layer's attention reaches back, itself included; 0: all
+    layer_norm: bool = False  # LayerNorm with biases instead of RMSNorm
+    norms_behind: bool = False  # a norm behind attention and MLP too
+    head_norms: bool = False  # an RMSNorm of each query and key head
+    activation: str = "silu"  # silu, gelu_tanh or gelu
+    gated: bool = True  # activation(gate) * up instead of activation(up)
     tied: bool = True
     qkv_bias: bool = False
     o_bias: bool = False
     mlp_bias: bool = False
+    attention_softcap: float = 0.0  # 0: none
+    logit_softcap: float = 0.0
+    embedding_scale: float = 1.0
+    residual_scale: float = 1.0
+    logit_scale: float = 1.0
     labels: int = 0  # 0: the language model's own head
+
+
+def activate(x: Tensor, activation: str) -> Tensor:
+    """silu, or GELU (Hendrycks and Gimpel, arXiv 1606.08415) as it is or by its tanh approximation."""
+    if activation == "silu":
+        return torch.nn.functional.silu(x)
+    if activation == "gelu_tanh":
+        return torch.ops.gavel.gelu(x)
+    return torch.nn.functional.gelu(x)
+
+
+def gate(x: Tensor, activation: str) -> Tensor:
+    """``activation(gate) * up`` for x = ``[gate, up]``."""
+    if activation == "silu":
+        return torch.ops.gavel.silu_mul(x)
+    if activation == "gelu_tanh":
+        return torch.ops.gavel.gelu_mul(x)
+    gates, ups = x.chunk(2, -1)
+    return torch.nn.functional.gelu(gates) * ups
 
 
 def empty(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -71,9 +105,9 @@ class Linear(nn.Module):
         bias = self.bias
         return y if bias is None else y + bias
 
-    def gated(self, x: Tensor) -> Tensor:
-        """``silu(gate) * value`` for outputs ``[gate, value]``."""
-        return torch.ops.gavel.silu_mul(self(x))
+    def gated(self, x: Tensor, activation: str) -> Tensor:
+        """``activation(gate) * up`` for outputs ``[gate, up]``."""
+        return gate(self(x), activation)
 
     def rows(self, ids: Tensor) -> Tensor:
         return self.weight.index_select(0, ids).float()
@@ -95,8 +129,10 @@ class LinearInt8(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.ops.gavel.linear_int8(x, self.weight, self.scale, self.bias)
 
-    def gated(self, x: Tensor) -> Tensor:
-        return torch.ops.gavel.gated_int8(x, self.weight, self.scale, self.bias)
+    def gated(self, x: Tensor, activation: str) -> Tensor:
+        if activation == "silu":
+            return torch.ops.gavel.gated_int8(x, self.weight, self.scale, self.bias)
+        return gate(self(x), activation)
 
     def rows(self, ids: Tensor) -> Tensor:
         return torch.ops.gavel.rows_int8(self.weight, self.scale, ids, self.inputs)
@@ -109,7 +145,7 @@ def linear(outputs: int, inputs: int, bias: bool, precision: str) -> nn.Module:
 
 
 class Norm(nn.Module):
-    """RMSNorm (Zhang and Sennrich, 2019)."""
+    """RMSNorm (Zhang and Sennrich, arXiv 1910.07467)."""
 
     def __init__(self, size: int, eps: float) -> None:
         super().__init__()
@@ -120,40 +156,103 @@ class Norm(nn.Module):
         return torch.ops.gavel.rms_norm(x, self.weight, self.eps)
 
 
-class Rope(nn.Module):
-    """Rotary positions (Su et al., arXiv 2104.09864); the frequencies already hold the family's scaling."""
+class LayerNorm(nn.Module):
+    """LayerNorm (Ba et al., arXiv 1607.06450)."""
 
-    def __init__(self, head_dim: int) -> None:
+    def __init__(self, size: int, eps: float) -> None:
         super().__init__()
-        self.register_buffer("frequencies", empty(head_dim // 2))
+        self.size = size
+        self.eps = eps
+        self.register_buffer("weight", empty(size))
+        self.register_buffer("bias", empty(size))
 
-    def forward(self, positions: Tensor) -> Tuple[Tensor, Tensor]:
-        angles = positions.float()[:, None] * self.frequencies[None, :]
-        return angles.cos(), angles.sin()
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.nn.functional.layer_norm(x, [self.size], self.weight, self.bias, self.eps)
+
+
+def norm(config: DecoderConfig) -> nn.Module:
+    return (LayerNorm if config.layer_norm else Norm)(config.hidden, config.norm_eps)
+
+
+class HeadNorm(nn.Module):
+    """RMSNorm of each query and key head (Henry et al., arXiv 2010.04245); weight ``[2, head_dim]``."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.kv_heads = config.kv_heads
+        self.eps = config.norm_eps
+        self.register_buffer("weight", empty(2, config.head_dim))
+
+    def forward(self, qkv: Tensor) -> Tensor:
+        return torch.ops.gavel.head_norm(qkv, self.weight, self.heads, self.kv_heads, self.eps)
+
+
+class Rope(nn.Module):
+    """Rotary positions (Su et al., arXiv 2104.09864). The frequencies ``[sets * kinds, rotary_dim / 2]`` already hold
+    the family's scaling; cosine and sine are multiplied by ``factors`` ``[sets * kinds]``."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.kinds = max(config.rope_kinds) + 1
+        rows = self.kinds * (2 if config.rope_switch else 1)
+        self.register_buffer("frequencies", empty(rows, config.rotary_dim // 2))
+        self.register_buffer("factors", empty(rows))
+
+    def forward(self, positions: Tensor, rope_set: int) -> Tuple[List[Tensor], List[Tensor]]:
+        """Cosines and sines ``[T, rotary_dim / 2]`` for each kind."""
+        cosines: List[Tensor] = []
+        sines: List[Tensor] = []
+        for row in range(rope_set * self.kinds, (rope_set + 1) * self.kinds):
+            angles = positions.float()[:, None] * self.frequencies[row][None, :]
+            cosines.append(angles.cos() * self.factors[row])
+            sines.append(angles.sin() * self.factors[row])
+        return cosines, sines
 
 
 class Block(nn.Module):
-    """Pre-norm attention and gated MLP (SwiGLU, Shazeer, arXiv 2002.05202)."""
+    """Attention, then an MLP (gated: Shazeer, arXiv 2002.05202), each with a norm before it and, in some families,
+    behind it."""
 
     def __init__(self, config: DecoderConfig, layer: int, precision: str) -> None:
         super().__init__()
         self.layer = layer
         self.heads = config.heads
         self.kv_heads = config.kv_heads
+        self.scale = config.attention_scale
+        self.softcap = config.attention_softcap
+        self.window = config.windows[layer] if config.windows else 0
+        self.kind = config.rope_kinds[layer]
+        self.activation = config.activation
+        self.gated = config.gated
+        self.residual_scale = config.residual_scale
         attention = config.heads * config.head_dim
-        self.attention_norm = Norm(config.hidden, config.norm_eps)
+        self.attention_norm = norm(config)
         qkv = attention + 2 * config.kv_heads * config.head_dim
         self.qkv = linear(qkv, config.hidden, config.qkv_bias, precision)
+        self.head_norm = HeadNorm(config) if config.head_norms else nn.Identity()
         self.out = linear(config.hidden, attention, config.o_bias, precision)
-        self.mlp_norm = Norm(config.hidden, config.norm_eps)
-        self.gate_up = linear(2 * config.intermediate, config.hidden, config.mlp_bias, precision)
+        self.attention_out_norm = norm(config) if config.norms_behind else nn.Identity()
+        self.mlp_norm = norm(config)
+        # Of a plain MLP, what goes up is all there is.
+        up = (2 if config.gated else 1) * config.intermediate
+        self.gate_up = linear(up, config.hidden, config.mlp_bias, precision)
         self.down = linear(config.hidden, config.intermediate, config.mlp_bias, precision)
+        self.mlp_out_norm = norm(config) if config.norms_behind else nn.Identity()
+
+    def mlp(self, x: Tensor) -> Tensor:
+        if self.gated:
+            return self.down(self.gate_up.gated(x, self.activation))
+        return self.down(activate(self.gate_up(x), self.activation))
+
+    def add(self, x: Tensor, more: Tensor) -> Tensor:
+        return x + more if self.residual_scale == 1.0 else x + more * self.residual_scale
 
     def forward(
         self,
         x: Tensor,
-        cos: Tensor,
-        sin: Tensor,
+        cosines: List[Tensor],
+        sines: List[Tensor],
         slots: Tensor,
         starts: Tensor,
         lengths: Tensor,
@@ -166,9 +265,9 @@ class Block(nn.Module):
     ) -> Tensor:
         """The states after this block, of all tokens or of the wanted ones alone."""
         attended = torch.ops.gavel.attend(
-            self.qkv(self.attention_norm(x)),
-            cos,
-            sin,
+            self.head_norm(self.qkv(self.attention_norm(x))),
+            cosines[self.kind],
+            sines[self.kind],
             slots,
             starts,
             lengths,
@@ -180,11 +279,32 @@ class Block(nn.Module):
             self.layer,
             self.heads,
             self.kv_heads,
+            self.scale,
+            self.softcap,
+            self.window,
         )
         if wanted is not None:
             x, attended = x.index_select(0, wanted), attended.index_select(0, wanted)
-        x = x + self.out(attended)
-        return x + self.down(self.gate_up.gated(self.mlp_norm(x)))
+        x = self.add(x, self.attention_out_norm(self.out(attended)))
+        return self.add(x, self.mlp_out_norm(self.mlp(self.mlp_norm(x))))
+
+
+class NoPositions(nn.Module):
+    """What is added to the embedding where positions are rotated."""
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
+        return x
+
+
+class LearnedPositions(nn.Module):
+    """A vector for each position, added to the embedding."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.register_buffer("weight", empty(config.context, config.hidden))
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
+        return x + self.weight.index_select(0, positions)
 
 
 class Decoder(nn.Module):
@@ -192,10 +312,14 @@ class Decoder(nn.Module):
 
     def __init__(self, config: DecoderConfig, precision: str) -> None:
         super().__init__()
+        self.embedding_scale = config.embedding_scale
+        self.logit_scale = config.logit_scale
+        self.logit_softcap = config.logit_softcap
         self.embedding = linear(config.vocabulary, config.hidden, False, precision)
-        self.rope = Rope(config.head_dim)
+        self.positions = NoPositions() if config.rotary_dim else LearnedPositions(config)
+        self.rope = Rope(config)
         self.layers = nn.ModuleList(Block(config, layer, precision) for layer in range(config.layers))
-        self.norm = Norm(config.hidden, config.norm_eps)
+        self.norm = norm(config)
 
     def forward(
         self,
@@ -205,6 +329,7 @@ class Decoder(nn.Module):
         starts: Tensor,
         lengths: Tensor,
         asked: Tensor,
+        rope_set: int,
         prefix_length: int,
         prefix_keys: Tensor,
         prefix_values: Tensor,
@@ -213,18 +338,21 @@ class Decoder(nn.Module):
         taps: List[int],
     ) -> Tuple[Tensor, Tensor]:
         x = self.embedding.rows(tokens)
-        cos, sin = self.rope(positions)
+        if self.embedding_scale != 1.0:
+            x = x * self.embedding_scale
+        x = self.positions(x, positions)
+        cosines, sines = self.rope(positions, rope_set)
         tapped = torch.zeros([len(taps), slots.size(0), x.size(1)], dtype=torch.float32, device=x.device)
         for tap, tapped_layer in enumerate(taps):
             if tapped_layer == 0:
                 tapped[tap] = torch.ops.gavel.pool(x, starts)
         # Behind the last attention only the asked tokens matter, unless a probe reads that layer.
-        last = len(self.layers) if len(self.layers) not in taps else 0
+        pruned = len(self.layers) not in taps
         for i, block in enumerate(self.layers):
             x = block(
                 x,
-                cos,
-                sin,
+                cosines,
+                sines,
                 slots,
                 starts,
                 lengths,
@@ -233,12 +361,20 @@ class Decoder(nn.Module):
                 prefix_values,
                 own_keys,
                 own_values,
-                asked if i + 1 == last else None,
+                asked if pruned and i + 1 == len(self.layers) else None,
             )
             for tap, tapped_layer in enumerate(taps):
                 if tapped_layer == i + 1:
                     tapped[tap] = torch.ops.gavel.pool(x, starts)
-        return self.norm(x if last > 0 else x.index_select(0, asked)), tapped
+        return self.norm(x if pruned else x.index_select(0, asked)), tapped
+
+    def scaled(self, logits: Tensor) -> Tensor:
+        """Logits as the family has them: scaled, or capped to ``softcap * tanh(logit / softcap)``."""
+        if self.logit_scale != 1.0:
+            logits = logits * self.logit_scale
+        if self.logit_softcap != 0.0:
+            logits = torch.tanh(logits / self.logit_softcap) * self.logit_softcap
+        return logits
 
 
 class TiedDecoder(Decoder):
@@ -247,8 +383,8 @@ class TiedDecoder(Decoder):
     @torch.jit.export
     def head(self, hidden: Tensor, rows: Optional[Tensor]) -> Tensor:
         if rows is None:
-            return self.embedding(hidden)
-        return torch.nn.functional.linear(hidden, self.embedding.rows(rows))
+            return self.scaled(self.embedding(hidden))
+        return self.scaled(torch.nn.functional.linear(hidden, self.embedding.rows(rows)))
 
 
 class UntiedDecoder(Decoder):
@@ -261,12 +397,12 @@ class UntiedDecoder(Decoder):
     @torch.jit.export
     def head(self, hidden: Tensor, rows: Optional[Tensor]) -> Tensor:
         if rows is None:
-            return self.unembedding(hidden)
-        return torch.nn.functional.linear(hidden, self.unembedding.rows(rows))
+            return self.scaled(self.unembedding(hidden))
+        return self.scaled(torch.nn.functional.linear(hidden, self.unembedding.rows(rows)))
 
 
 class ClassifierDecoder(Decoder):
-    """Labels instead of a vocabulary, in float32."""
+    """Labels instead of a vocabulary, in float32; one label is a reward."""
 
     def __init__(self, config: DecoderConfig, precision: str) -> None:
         super().__init__(config, precision)
@@ -277,8 +413,13 @@ class ClassifierDecoder(Decoder):
         return self.score(hidden)
 
 
-def build(config: DecoderConfig, precision: str) -> torch.jit.ScriptModule:
-    """The scripted program on the ``meta`` device. Needs the ``gavel`` operators loaded in this process
-    (``torch.ops.load_library`` of the Gavel library)."""
+def decoder(config: DecoderConfig, precision: str) -> Decoder:
+    """The module on the ``meta`` device."""
     kind = ClassifierDecoder if config.labels else TiedDecoder if config.tied else UntiedDecoder
-    return torch.jit.script(kind(config, precision).eval())
+    return kind(config, precision).eval()
+
+
+def build(config: DecoderConfig, precision: str) -> torch.jit.ScriptModule:
+    """The scripted program. Needs the ``gavel`` operators loaded in this process (``torch.ops.load_library`` of the
+    Gavel library)."""
+    return torch.jit.script(decoder(config, precision))

@@ -52,7 +52,9 @@ class Source(Protocol):
 
     def shapes(self) -> dict[str, tuple[int, ...]]: ...
 
-    def tensor(self, name: str) -> torch.Tensor: ...
+    def tensor(self, name: str, first: int | None = None, last: int | None = None) -> torch.Tensor:
+        """A tensor, or its rows [first, last) without reading the others."""
+        ...
 
 
 HUB_ID = re.compile(r"^(?:hub:)?(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?$")
@@ -69,7 +71,15 @@ HUB_FILES = [
 
 
 def open_source(source: str | Path) -> Source:
-    """Opens a folder, a ``.gguf`` file, or a Hub id (``org/name``, ``org/name@revision``)."""
+    """Opens a folder, a ``.gguf`` file, or a Hub id (``org/name``, ``org/name@revision``). Of a model that also sees,
+    only its text decoder."""
+    from .text_part import WRAPPED, TextPart
+
+    opened = open_any(source)
+    return TextPart(opened) if opened.config.get("model_type") in WRAPPED else opened
+
+
+def open_any(source: str | Path) -> Source:
     from .folder import FolderSource
     from .gguf_file import GgufSource
 

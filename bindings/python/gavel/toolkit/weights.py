@@ -14,6 +14,7 @@ from .errors import ToolkitError
 ALIGNMENT = 64  # a cache line, and what vector loads want of a mapped file
 NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int8: "I8"}
 Layout = dict[str, tuple[torch.dtype, tuple[int, ...]]]
+Chunk = tuple[str, int, torch.Tensor]  # a tensor's name, the first of some rows of its own, and these rows
 
 
 def size_of(dtype: torch.dtype, shape: tuple[int, ...]) -> int:
@@ -49,21 +50,28 @@ def header(layout: Layout) -> tuple[bytes, dict[str, tuple[int, int]]]:
     return struct.pack("<Q", len(text)) + text, {name: (start + a, start + b) for name, (a, b) in offsets.items()}
 
 
-def write_weights(path: Path, layout: Layout, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
-    """Writes the tensors, which may come in any order; each must be as the layout says, and all must come."""
-    first, offsets = header(layout)
-    missing = dict.fromkeys(layout)
+def write_weights(path: Path, layout: Layout, chunks: Iterable[Chunk]) -> None:
+    """Writes the tensors as they come, some rows at a time and in any order; each must be as the layout says, and all
+    must come."""
+    start, offsets = header(layout)
+    missing = {name: size_of(*entry) for name, entry in layout.items()}
     with path.open("wb") as file:
-        file.write(first)
-        file.truncate(max((end for _, end in offsets.values()), default=len(first)))
-        for name, tensor in tensors:
-            if name not in missing:
-                raise ToolkitError(f"tensor {name} is not one the program asks for, or came twice")
-            found = (tensor.dtype, tuple(tensor.shape))
-            if found != layout[name]:
-                raise ToolkitError(f"tensor {name} is {found}, the program asks for {layout[name]}")
-            file.seek(offsets[name][0])
-            file.write(memoryview(tensor.contiguous().view(torch.uint8).numpy()).cast("B"))
-            del missing[name]
-    if missing:
-        raise ToolkitError(f"tensors the program asks for were not made: {', '.join(list(missing)[:4])}")
+        file.write(start)
+        file.truncate(max((end for _, end in offsets.values()), default=len(start)))
+        for name, first, rows in chunks:
+            if name not in layout:
+                raise ToolkitError(f"tensor {name} is not one the program asks for")
+            dtype, shape = layout[name]
+            fits = rows.dtype == dtype and rows.shape[1:] == shape[1:] and first + rows.shape[0] <= shape[0]
+            data = rows.contiguous().view(torch.uint8).numpy().reshape(-1).data if fits and rows.numel() else b""
+            missing[name] -= len(data)
+            if not fits or missing[name] < 0:
+                raise ToolkitError(
+                    f"tensor {name}: rows from {first} on are {rows.dtype} {list(rows.shape)}, or came twice; "
+                    f"the program asks for {dtype} {list(shape)}"
+                )
+            file.seek(offsets[name][0] + first * size_of(dtype, shape[1:]))
+            file.write(data)
+    left = [name for name, size in missing.items() if size]
+    if left:
+        raise ToolkitError(f"tensors the program asks for were not made: {', '.join(left[:4])}")
