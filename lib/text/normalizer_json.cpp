@@ -1,5 +1,6 @@
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 
@@ -25,7 +26,8 @@ std::string from_base64(const std::string& written, std::string_view name) {
     throw Error(ErrorCode::corrupt_bundle,
                 std::string(name) + ": the Precompiled normalizer's map is no base64; export the bundle again");
   }
-  for (std::size_t at = written.size(); at > 0 && written[at - 1] == '='; --at) bytes.pop_back();
+  const std::size_t padding = written.size() - (written.find_last_not_of('=') + 1);
+  bytes.resize(bytes.size() - std::min(bytes.size(), padding));
   return bytes;
 }
 

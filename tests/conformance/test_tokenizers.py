@@ -195,6 +195,7 @@ AROUND = {
     "deepseek-coder": (["<｜begin▁of▁sentence｜>"], ["<｜begin▁of▁sentence｜>"], []),
     "gemma 2, gemma 3": (["<bos>"], ["<bos>"], []),
     "llama 2, codellama": (["<s>"], ["<s>"], []),
+    "llama 2 (first files)": (["<s>"], ["<s>"], []),
     "llama 2 (legacy off)": (["<s>"], ["<s>"], []),
     "t5, flan-t5": ([], ["</s>"], ["</s>"]),
     "xlm-roberta": (["<s>"], ["</s>", "</s>"], ["</s>"]),

@@ -358,6 +358,13 @@ def families() -> dict[str, Family]:
             tokens=llama,
             further=special(f"{MARK}<PRE>", f"{MARK}<MID>", f"{MARK}<EOT>"),
         ),
+        "llama 2 (first files)": Family(
+            fallback_bpe,
+            normalizer=with_prefix,
+            decoder=spaces_back(strip=True),
+            post_processor=llama_template,
+            tokens=special("<unk>", "<s>", "</s>", normalized=True),
+        ),
         "llama 2 (legacy off)": Family(
             fallback_bpe,
             pre_tokenizer=pre_tokenizers.Metaspace(prepend_scheme="first", split=False),

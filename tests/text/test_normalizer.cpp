@@ -92,8 +92,8 @@ TEST_CASE("Precompiled replaces characters, and short clusters by what they begi
   CHECK(normal(map, "b\u00E9c") == "bc");
   CHECK(normal(map, "a\u0301b") == "xyb");                              // one cluster of three bytes
   CHECK(normal(map, "a\u0301\u0301\u0301") == "xy\u0301\u0301\u0301");  // one of seven: character by character
-  for (const std::string& bad :
-       {std::string("AAA"), std::string("!"), base64("\x04"), base64(map_of_two().substr(0, 99))}) {
+  for (const std::string& bad : {std::string("AAA"), std::string("!"), std::string("===="), base64("\x04"),
+                                 base64(map_of_two().substr(0, 99))}) {
     Json json = byte_level();
     json["normalizer"] = step("Precompiled", {{"precompiled_charsmap", bad}});
     CHECK(error_of([&] { (void)open(json); }).code() == gavel::ErrorCode::corrupt_bundle);

@@ -67,6 +67,15 @@ TEST_CASE("a Metaspace decoder leaves the space out before the first token", "[t
   CHECK(stream.push(4) == " a");
 }
 
+TEST_CASE("older files do not name their model's type", "[text]") {
+  Json json = unigram();
+  json["model"].erase("type");
+  CHECK(open(json)->encode("a b") == open(unigram())->encode("a b"));
+  json = byte_level();
+  json["model"].erase("type");
+  CHECK(open(json)->encode("ab") == Ids{256});
+}
+
 TEST_CASE("a Unigram model that contradicts itself is refused", "[text]") {
   std::vector<Json> files(4, unigram());
   files[0]["model"]["vocab"].push_back(Json::array({"a", -1.0}));
