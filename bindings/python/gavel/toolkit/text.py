@@ -53,10 +53,12 @@ class Text:
 
         description = json.loads(self.file.data)
         tokenizer_parts.check(description)
-        whole = Tokenizer.from_str(self.file.data.decode("utf-8"))
-        plain = Tokenizer.from_str(json.dumps(without_special(description)))
-        plain.no_padding()
-        plain.no_truncation()
+        whole = plain = Tokenizer.from_str(self.file.data.decode("utf-8"))
+        if (hidden := without_special(description)) is not description:
+            plain = Tokenizer.from_str(json.dumps(hidden))
+        for tokenizer in (whole, plain):
+            tokenizer.no_padding()
+            tokenizer.no_truncation()
         plain.encode_special_tokens = True
         self.type = type(whole.model).__name__.lower()
         self.size = 1 + max(whole.get_vocab(with_added_tokens=True).values())
@@ -65,8 +67,6 @@ class Text:
         self.special = {token.content: i for i, token in tokens.items() if token.special}
         self._encode = lambda text: plain.encode(text, add_special_tokens=False).ids
         self._find = whole.token_to_id
-        whole.no_padding()
-        whole.no_truncation()
         probe = "a1"
         self._single = parts_around(whole.encode(probe), 1)
         self._pair = parts_around(whole.encode(probe, probe), 2)
