@@ -219,9 +219,9 @@ def test_tokens_around_texts(name):
         ("qwen2", "qwen2, qwen2.5, qwen3"),
         ("llama-bpe", "llama 3"),
         ("deepseek-coder", "deepseek-coder"),
-        ("smollm", "smollm2"),
-        ("starcoder", "starcoder2, granite-code"),
-        ("refact", "starcoder2, granite-code"),
+        ("smollm", "smollm2, starcoder2, granite"),
+        ("starcoder", "smollm2, starcoder2, granite"),
+        ("refact", "smollm2, starcoder2, granite"),
         ("gpt-4o", "o200k (phi-4-mini)"),
     ],
 )

@@ -316,17 +316,11 @@ def families() -> dict[str, Family]:
             ],
             without=NEVER_IN_UTF8,
         ),
-        "starcoder2, granite-code": Family(
+        "smollm2, starcoder2, granite": Family(
             bytes_bpe,
             pre_tokenizer=sequence(pre_tokenizers.Digits(individual_digits=True), byte_level()),
             decoder=BYTE_DECODER,
-            tokens=special("<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<file_sep>"),
-        ),
-        "smollm2": Family(
-            bytes_bpe,
-            pre_tokenizer=sequence(pre_tokenizers.Digits(individual_digits=True), byte_level()),
-            decoder=BYTE_DECODER,
-            tokens=special("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<repo_name>"),
+            tokens=special("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<repo_name>", "<fim_prefix>", "<file_sep>"),
         ),
         "o200k (phi-4-mini)": Family(
             bytes_bpe,
