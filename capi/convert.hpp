@@ -21,7 +21,7 @@ namespace gavel::capi {
 [[nodiscard]] char* allocate_copy(std::string_view text);
 
 /// The path an argument means.
-[[nodiscard]] std::filesystem::path to_path(const char* path);
+[[nodiscard]] std::filesystem::path to_path(const char* path, const char* name = "path");
 
 [[nodiscard]] Language to_language(std::int32_t value);
 [[nodiscard]] Task to_task(const gavel_task* task);

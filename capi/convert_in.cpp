@@ -38,8 +38,8 @@ std::string to_string(gavel_text text, const char* name) {
   return std::string(need_array(text.data, text.size, name), text.size);
 }
 
-std::filesystem::path to_path(const char* path) {
-  if (need(path, "path") == '\0') refuse("path is empty; pass the path of a file or bundle folder");
+std::filesystem::path to_path(const char* path, const char* name) {
+  if (need(path, name) == '\0') refuse(std::string(name) + " is empty; pass the path of a file or bundle folder");
   return std::filesystem::path(path);
 }
 

@@ -122,27 +122,34 @@ typedef struct gavel_model gavel_model;
 typedef struct gavel_open_options {
   size_t size;
   const char* device;     /* "cpu" (the default), "cuda" or "cuda:N" */
-  const char* pin;        /* expected SHA-256 of gavel.json, 64 hex digits; NULL or "" for none */
+  const char* pin;        /* expected digest of the model, 64 hex digits; NULL or "" for none */
   int32_t verify_weights; /* hash the weights too (seconds); program and tokenizer are always hashed. 0 */
   int32_t self_test;      /* run the bundle's self-test and fail closed with GAVEL_CORRUPT_BUNDLE. 0 */
 } gavel_open_options;
 
 GAVEL_API gavel_status gavel_open_options_init(gavel_open_options* out, size_t size);
 
-/* Opens the bundle folder `path`. A bundle's program is code and is trusted like a shared library. */
+/* Opens the bundle folder `path`. A bundle's program is code and is trusted like a shared library. An adapter's folder,
+   BUNDLE/adapters/NAME, opens its bundle and adapts it. */
 GAVEL_API gavel_status gavel_model_open(gavel_model** out, const char* path, const gavel_open_options* options);
+
+/* A model with a LoRA adapter of its bundle's, by name, or of a folder elsewhere, as a path with a separator in it. A
+   handle of its own, which shares the base's weights and keeps them alive; its judge is the adapter's. */
+GAVEL_API gavel_status gavel_model_adapt(gavel_model** out, const gavel_model* base, const char* name_or_folder);
 GAVEL_API void gavel_model_destroy(gavel_model* model);
 
 /* What a bundle says of itself. Texts are valid until the model is destroyed. */
 typedef struct gavel_model_info {
   size_t size;
-  gavel_text name;
-  gavel_text digest;           /* SHA-256 of gavel.json, hex */
+  gavel_text name;             /* the bundle's; BUNDLE+ADAPTER where adapted */
+  gavel_text digest;           /* SHA-256 of gavel.json, or adapter.json where adapted, hex */
   gavel_text tokenizer_digest; /* SHA-256 of the tokenizer file, hex */
   gavel_text device;           /* "cpu" or "cuda:N" */
-  gavel_text manifest_json;    /* gavel.json as it was read */
+  gavel_text manifest_json;    /* gavel.json; where adapted, with adapter.json's parts in it */
   int32_t context;             /* longest prompt plus candidate, in tokens */
   int32_t has_probe;
+  const gavel_text* adapters; /* names of those the bundle held when it was opened, sorted */
+  size_t adapter_count;
 } gavel_model_info;
 
 GAVEL_API gavel_status gavel_model_get_info(gavel_model_info* out, const gavel_model* model);

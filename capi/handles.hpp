@@ -19,8 +19,10 @@ struct gavel_cancel {
 };
 
 struct gavel_model {
+  explicit gavel_model(gavel::Model from);
   gavel::Model model;
   std::string device;
+  std::vector<gavel_text> adapters;
 };
 
 struct gavel_tokenizer {

@@ -2,12 +2,21 @@
 
 using namespace gavel::capi;
 
+gavel_model::gavel_model(gavel::Model from) : model(std::move(from)), device(model.device()) {
+  for (const std::string& name : model.adapters()) adapters.push_back(view(name));
+}
+
 gavel_status gavel_model_open(gavel_model** out, const char* path, const gavel_open_options* options) {
   return guard([&] {
     need_out(out);
-    gavel::Model model = gavel::Model::open(to_path(path), to_options(options));
-    std::string device = model.device();
-    *out = new gavel_model{std::move(model), std::move(device)};
+    *out = new gavel_model(gavel::Model::open(to_path(path), to_options(options)));
+  });
+}
+
+gavel_status gavel_model_adapt(gavel_model** out, const gavel_model* base, const char* name_or_folder) {
+  return guard([&] {
+    need_out(out);
+    *out = new gavel_model(need(base, "base").model.adapted(to_path(name_or_folder, "name_or_folder")));
   });
 }
 
@@ -25,7 +34,9 @@ gavel_status gavel_model_get_info(gavel_model_info* out, const gavel_model* mode
                                      .device = view(model->device),
                                      .manifest_json = view(from.manifest_json()),
                                      .context = from.context(),
-                                     .has_probe = from.has_probe() ? 1 : 0});
+                                     .has_probe = from.has_probe() ? 1 : 0,
+                                     .adapters = model->adapters.data(),
+                                     .adapter_count = model->adapters.size()});
   });
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace gavel {
 
@@ -13,7 +14,7 @@ class Tokenizer;
 /// What to check and where to put the weights when a bundle is opened.
 struct OpenOptions {
   std::string device = "cpu";   ///< "cpu", "cuda" or "cuda:N"
-  std::string pin;              ///< expected SHA-256 of gavel.json (64 hex digits), or empty
+  std::string pin;              ///< expected digest() of the model (64 hex digits), or empty
   bool verify_weights = false;  ///< hash the weights too (seconds); program and tokenizer are always hashed
   bool self_test = false;       ///< run the bundle's self-test and fail closed with corrupt_bundle
 };
@@ -33,11 +34,24 @@ class Model {
  public:
   /// Opens a bundle folder. Throws not_found, corrupt_bundle (with what was found and expected), unsupported, device
   /// or out_of_memory. Nothing reaches torch before the manifest is validated and the hashes are checked.
+  /// An adapter's folder, BUNDLE/adapters/NAME, opens its bundle and gives `adapted(NAME)`.
   [[nodiscard]] static Model open(const std::filesystem::path& bundle, const OpenOptions& options = {});
 
-  [[nodiscard]] const std::string& name() const;
-  [[nodiscard]] const std::string& digest() const;         ///< SHA-256 of gavel.json, hex
-  [[nodiscard]] const std::string& manifest_json() const;  ///< gavel.json as it was read
+  /// This model with a LoRA adapter (Hu et al., arXiv 2106.09685) that `gavel adapt` put into its bundle, by name; or
+  /// of a folder elsewhere, given as a path with a separator in it. It shares this model's weights, on the device too,
+  /// and its tokenizer, and adds B (A x) to the products of its linear layers in float32; its judge is the adapter's.
+  /// It has no probe, since one is fitted on states that the adapter changes. This model stays as it is.
+  ///
+  /// Throws not_found, corrupt_bundle where a file was altered or holds what the model has no place for, and
+  /// invalid_argument where the adapter was made for another model or this model is adapted already.
+  [[nodiscard]] Model adapted(const std::filesystem::path& name_or_folder) const;
+
+  /// Adapters that the bundle's folder held when it was opened, sorted by name.
+  [[nodiscard]] const std::vector<std::string>& adapters() const;
+
+  [[nodiscard]] const std::string& name() const;    ///< the bundle's; BUNDLE+ADAPTER where adapted
+  [[nodiscard]] const std::string& digest() const;  ///< SHA-256 of gavel.json, or adapter.json where adapted, hex
+  [[nodiscard]] const std::string& manifest_json() const;  ///< gavel.json, with adapter.json's parts where adapted
   [[nodiscard]] std::string device() const;                ///< "cpu" or "cuda:N"
   [[nodiscard]] std::int32_t context() const;              ///< longest prompt plus candidate, in tokens
   [[nodiscard]] bool has_probe() const;

@@ -1,111 +1,11 @@
 #include "engine/manifest.hpp"
 
-#include <fmt/format.h>
-
-#include <cmath>
-#include <nlohmann/json.hpp>
 #include <set>
 
-#include "gavel/error.hpp"
+#include "engine/manifest_reader.hpp"
 
 namespace gavel {
 namespace {
-
-using Json = nlohmann::json;
-
-/// Reads typed fields of one object and says where a wrong one stands.
-class Reader {
- public:
-  Reader(const Json& json, std::string path, const std::filesystem::path& file)
-      : json_(json), path_(std::move(path)), file_(file) {
-    if (!json.is_object()) refuse("", "an object", json);
-  }
-
-  [[nodiscard]] const Json& at(const char* key) const {
-    const auto found = json_.find(key);
-    if (found == json_.end())
-      throw Error(ErrorCode::corrupt_bundle,
-                  fmt::format("{}: {}{} is missing; export the bundle again", file_.string(), path_, key));
-    return *found;
-  }
-
-  [[nodiscard]] bool has(const char* key) const {
-    const auto found = json_.find(key);
-    return found != json_.end() && !found->is_null();
-  }
-
-  [[nodiscard]] Reader object(const char* key) const { return {at(key), path_ + key + ".", file_}; }
-
-  [[nodiscard]] std::string text(const char* key) const {
-    const Json& value = at(key);
-    if (!value.is_string()) refuse(key, "a string", value);
-    return value.get<std::string>();
-  }
-
-  [[nodiscard]] bool flag(const char* key) const {
-    const Json& value = at(key);
-    if (!value.is_boolean()) refuse(key, "true or false", value);
-    return value.get<bool>();
-  }
-
-  [[nodiscard]] double number(const char* key) const {
-    const Json& value = at(key);
-    if (!value.is_number() || !std::isfinite(value.get<double>())) refuse(key, "a finite number", value);
-    return value.get<double>();
-  }
-
-  [[nodiscard]] std::int64_t integer(const char* key, std::int64_t least, std::int64_t most) const {
-    return checked(key, at(key), least, most);
-  }
-
-  template <class T>
-  [[nodiscard]] std::vector<T> integers(const char* key, std::int64_t least, std::int64_t most) const {
-    std::vector<T> values;
-    for (const Json& value : array(key)) values.push_back(static_cast<T>(checked(key, value, least, most)));
-    return values;
-  }
-
-  [[nodiscard]] std::vector<float> numbers(const char* key) const {
-    std::vector<float> values;
-    for (const Json& value : array(key)) {
-      if (!value.is_number()) refuse(key, "numbers", value);
-      values.push_back(value.get<float>());
-    }
-    return values;
-  }
-
-  [[nodiscard]] const Json& array(const char* key) const {
-    const Json& value = at(key);
-    if (!value.is_array()) refuse(key, "a list", value);
-    return value;
-  }
-
-  [[noreturn]] void refuse(std::string_view key, std::string_view expected, const Json& found) const {
-    std::string shown = found.dump(-1, ' ', false, Json::error_handler_t::replace);
-    if (shown.size() > 80) shown = shown.substr(0, 77) + "...";
-    throw Error(ErrorCode::corrupt_bundle,
-                fmt::format("{}: {}{} is {}, expected {}", file_.string(), path_, key, shown, expected));
-  }
-
- private:
-  std::int64_t checked(const char* key, const Json& value, std::int64_t least, std::int64_t most) const {
-    if (!value.is_number_integer() || value.get<std::int64_t>() < least || value.get<std::int64_t>() > most)
-      refuse(key, fmt::format("a whole number from {} to {}", least, most), value);
-    return value.get<std::int64_t>();
-  }
-
-  const Json& json_;
-  std::string path_;
-  const std::filesystem::path& file_;
-};
-
-Json parse(std::string_view text, const std::filesystem::path& where) {
-  try {
-    return Json::parse(text);
-  } catch (const Json::exception& error) {
-    throw Error(ErrorCode::corrupt_bundle, fmt::format("{} is not JSON: {}", where.string(), error.what()));
-  }
-}
 
 Prompt read_prompt(const Reader& prompts, const std::string& name, std::int64_t vocabulary,
                    const std::filesystem::path& where) {
@@ -159,6 +59,15 @@ Manifest::SelfTest read_self_test(const Json& item, std::int64_t vocabulary, con
 
 }  // namespace
 
+Manifest::File read_file_entry(const Reader& files, const std::string& name) {
+  const Reader entry = files.object(name.c_str());
+  Manifest::File file{static_cast<std::uint64_t>(entry.integer("bytes", 0, std::int64_t{1} << 50)),
+                      entry.text("sha256")};
+  if (file.sha256.size() != 64 || file.sha256.find_first_not_of("0123456789abcdef") != std::string::npos)
+    entry.refuse("sha256", "64 lower-case hexadecimal digits", entry.at("sha256"));
+  return file;
+}
+
 const Prompt& Manifest::prompt(std::string_view which) const {
   const auto found = prompts.find(which);
   if (found == prompts.end())
@@ -167,7 +76,7 @@ const Prompt& Manifest::prompt(std::string_view which) const {
 }
 
 Manifest parse_manifest(std::string_view text, const std::filesystem::path& where) {
-  const Json json = parse(text, where);
+  const Json json = parse_json(text, where);
   const Reader root(json, "", where);
   if (const auto found = root.integer("format", 0, 1'000'000); found != Manifest::format)
     throw Error(ErrorCode::corrupt_bundle,
@@ -250,12 +159,7 @@ Manifest parse_manifest(std::string_view text, const std::filesystem::path& wher
   for (const auto& [name, value] : root.at("files").items()) {
     if (!known.contains(name))
       files.refuse(name, "one of program.pt, weights.safetensors, tokenizer.json, tokenizer.model, probe.json", name);
-    const Reader entry = files.object(name.c_str());
-    Manifest::File file{static_cast<std::uint64_t>(entry.integer("bytes", 0, std::int64_t{1} << 50)),
-                        entry.text("sha256")};
-    if (file.sha256.size() != 64 || file.sha256.find_first_not_of("0123456789abcdef") != std::string::npos)
-      entry.refuse("sha256", "64 lower-case hexadecimal digits", entry.at("sha256"));
-    m.files.emplace(name, std::move(file));
+    m.files.emplace(name, read_file_entry(files, name));
   }
   for (const std::string& needed : {std::string("program.pt"), std::string("weights.safetensors"), m.tokenizer_file})
     if (!m.files.contains(needed)) files.refuse(needed, "an entry for this file", nullptr);
@@ -267,7 +171,7 @@ Manifest parse_manifest(std::string_view text, const std::filesystem::path& wher
 }
 
 ProbeSpec parse_probe(std::string_view text, const Manifest& manifest, const std::filesystem::path& where) {
-  const Json json = parse(text, where);
+  const Json json = parse_json(text, where);
   const Reader root(json, "", where);
   if (root.integer("format", 0, 1'000'000) != 1) root.refuse("format", "1", root.at("format"));
   ProbeSpec probe;

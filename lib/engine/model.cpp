@@ -2,12 +2,13 @@
 #include <torch/csrc/jit/runtime/profiling_graph_executor_impl.h>
 #include <torch/cuda.h>
 
-#include <fstream>
 #include <istream>
 #include <mutex>
 #include <set>
 #include <sstream>
 
+#include "engine/adapter.hpp"
+#include "engine/bundle_files.hpp"
 #include "engine/estimate.hpp"
 #include "engine/facts.hpp"
 #include "engine/guard.hpp"
@@ -21,40 +22,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string read_file(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in)
-    throw Error(ErrorCode::not_found,
-                fmt::format("cannot open {}: no such file, or no right to read it", path.string()));
-  std::ostringstream text;
-  text << in.rdbuf();
-  if (in.bad()) throw Error(ErrorCode::io, fmt::format("reading {} failed", path.string()));
-  return std::move(text).str();
-}
-
-void check_size(const Manifest& manifest, const std::string& name, std::size_t found, const fs::path& bundle) {
-  const Manifest::File& expected = manifest.files.at(name);
-  if (found != expected.bytes)
-    throw Error(ErrorCode::corrupt_bundle,
-                fmt::format("{}: {} has {} bytes, the manifest says {}; copy or export the bundle again",
-                            bundle.string(), name, found, expected.bytes));
-}
-
-void check_hash(const Manifest& manifest, const std::string& name, std::string_view bytes, const fs::path& bundle) {
-  const Manifest::File& expected = manifest.files.at(name);
-  check_size(manifest, name, bytes.size(), bundle);
-  if (const std::string found = sha256_hex(bytes); found != expected.sha256)
-    throw Error(
-        ErrorCode::corrupt_bundle,
-        fmt::format(
-            "{}: {} has SHA-256 {}, the manifest says {}; it was altered or damaged, copy or export the bundle again",
-            bundle.string(), name, found, expected.sha256));
-}
-
 /// A file whose bytes are hashed and then used: the same bytes, read once.
 std::string read_checked(const Manifest& manifest, const std::string& name, const fs::path& bundle) {
   std::string bytes = read_file(bundle / name);
-  check_hash(manifest, name, bytes, bundle);
+  check_hash(manifest.files.at(name), bundle / name, bytes);
   return bytes;
 }
 
@@ -163,6 +134,7 @@ void check_shapes(const Model::Impl& model, const fs::path& bundle) {
 }  // namespace
 
 Model Model::open(const fs::path& bundle, const OpenOptions& options) {
+  if (is_adapter(bundle)) return open_adapter(bundle, options);
   const torch::Device device = parse_device(options.device);
   if (!fs::is_directory(bundle))
     throw Error(ErrorCode::not_found, fmt::format("no bundle at {}: expected a folder with gavel.json; make one with "
@@ -170,6 +142,7 @@ Model Model::open(const fs::path& bundle, const OpenOptions& options) {
                                                   bundle.string()));
   auto impl = std::make_shared<Impl>();
   impl->device = device;
+  impl->folder = bundle;
   impl->manifest_text = read_file(bundle / "gavel.json");
   impl->digest = sha256_hex(impl->manifest_text);
   if (!options.pin.empty() && options.pin != impl->digest)
@@ -180,9 +153,10 @@ Model Model::open(const fs::path& bundle, const OpenOptions& options) {
 
   const std::string program = read_checked(manifest, "program.pt", bundle);
   const std::string tokenizer = read_checked(manifest, manifest.tokenizer_file, bundle);
-  impl->mapped = std::make_unique<MappedFile>(bundle / "weights.safetensors");
-  check_size(manifest, "weights.safetensors", impl->mapped->bytes().size(), bundle);
-  if (options.verify_weights) check_hash(manifest, "weights.safetensors", impl->mapped->bytes(), bundle);
+  const fs::path weights = bundle / "weights.safetensors";
+  impl->mapped = std::make_unique<MappedFile>(weights);
+  check_size(manifest.files.at("weights.safetensors"), weights, impl->mapped->bytes().size());
+  if (options.verify_weights) check_hash(manifest.files.at("weights.safetensors"), weights, impl->mapped->bytes());
   if (manifest.probe_file)
     impl->probe =
         parse_probe(read_checked(manifest, *manifest.probe_file, bundle), manifest, bundle / *manifest.probe_file);
@@ -193,6 +167,8 @@ Model Model::open(const fs::path& bundle, const OpenOptions& options) {
         ErrorCode::corrupt_bundle,
         fmt::format("{}: {} knows {} tokens, the manifest says {}; the tokenizer is another model's", bundle.string(),
                     manifest.tokenizer_file, impl->tokenizer->size(), manifest.tokenizer_size));
+
+  impl->adapters = adapter_names(bundle);
 
   if (manifest.precision == "bf16") impl->cache_dtype = torch::kBFloat16;
   if (manifest.precision == "fp16") impl->cache_dtype = torch::kFloat16;

@@ -2,9 +2,11 @@
 
 #include <torch/script.h>
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/manifest.hpp"
 #include "engine/safetensors.hpp"
@@ -16,6 +18,9 @@ namespace gavel {
 /// A loaded bundle. Only the engine sees the program behind it; everything else asks `facts.hpp`.
 class Model::Impl {
  public:
+  std::filesystem::path folder;
+  std::shared_ptr<const Impl> base;  // of an adapted model, whose weights it shares
+  std::vector<std::string> adapters;
   std::string manifest_text, digest;
   Manifest manifest;
   std::shared_ptr<const Tokenizer> tokenizer;

@@ -199,6 +199,7 @@ static void test_normal_form(void) {
 }
 
 static void test_nulls(void) {
+  gavel_model* model = (gavel_model*)&failures;
   gavel_generator* generator = NULL;
   gavel_judge* judge = NULL;
   gavel_candidates* candidates = NULL;
@@ -212,6 +213,9 @@ static void test_nulls(void) {
   CHECK(gavel_model_get_info(&info, NULL) == GAVEL_INVALID_ARGUMENT);
   SAYS("model is NULL");
   CHECK(gavel_model_self_test(NULL) == GAVEL_INVALID_ARGUMENT);
+  CHECK(gavel_model_adapt(&model, NULL, "x") == GAVEL_INVALID_ARGUMENT && model == NULL);
+  SAYS("base is NULL");
+  CHECK(gavel_model_adapt(NULL, NULL, "x") == GAVEL_INVALID_ARGUMENT);
   CHECK(gavel_generator_create(&generator, NULL) == GAVEL_INVALID_ARGUMENT);
   CHECK(gavel_generator_generate(&candidates, NULL, &task, NULL, NULL, NULL, NULL) == GAVEL_INVALID_ARGUMENT);
   CHECK(gavel_generator_generate_many(NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL) == GAVEL_INVALID_ARGUMENT);
@@ -481,6 +485,29 @@ static void test_team(gavel_model* model, const gavel_task* task) {
   gavel_ranking_destroy(ranking);
 }
 
+/* Every adapter of the bundle, and one it does not have. */
+static void test_adapters(const gavel_model* model) {
+  gavel_model* adapted = (gavel_model*)&failures;
+  gavel_model_info info;
+  size_t i;
+  CHECK(gavel_model_adapt(&adapted, model, "no-such-adapter") == GAVEL_NOT_FOUND && adapted == NULL);
+  SAYS("no-such-adapter");
+  CHECK(gavel_model_adapt(&adapted, model, NULL) == GAVEL_INVALID_ARGUMENT);
+  SAYS("name_or_folder is NULL");
+  info.size = sizeof info;
+  CHECK(gavel_model_get_info(&info, model) == GAVEL_OK);
+  for (i = 0; i < info.adapter_count; ++i) {
+    gavel_model_info own;
+    own.size = sizeof own;
+    CHECK(gavel_model_adapt(&adapted, model, info.adapters[i].data) == GAVEL_OK);
+    CHECK(gavel_model_get_info(&own, adapted) == GAVEL_OK);
+    CHECK(own.name.size == info.name.size + 1 + info.adapters[i].size && own.digest.size == 64);
+    CHECK(own.adapter_count == 0 && own.context == info.context);
+    CHECK(gavel_model_self_test(adapted) == GAVEL_OK);
+    gavel_model_destroy(adapted);
+  }
+}
+
 static void test_bundle(const char* path) {
   gavel_model* model = NULL;
   gavel_open_options options;
@@ -508,6 +535,7 @@ static void test_bundle(const char* path) {
   CHECK(gavel_task_init(&task, sizeof task) == GAVEL_OK);
   task.prompt = text("class Sum {\n    /** The sum of two numbers. */\n    static int sum(int a, int b) {\n");
   task.language = GAVEL_JAVA;
+  test_adapters(model);
   test_tokenizer(model);
   test_generate(model, &task);
   test_judge(model, &task);

@@ -41,10 +41,11 @@ class Model(Handle):
         verify_weights: bool = False,
         self_test: bool = False,
     ) -> Self:
-        """Opens a bundle folder. Its program is code and is trusted like a shared library.
+        """Opens a bundle folder. Its program is code and is trusted like a shared library. An adapter's folder,
+        BUNDLE/adapters/NAME, opens its bundle and adapts it.
 
-        ``device`` is "cpu", "cuda" or "cuda:N"; ``pin`` the expected SHA-256 of gavel.json; ``verify_weights`` hashes
-        the weights too (program and tokenizer always are); ``self_test`` runs the bundle's self-test and fails closed.
+        ``device`` is "cpu", "cuda" or "cuda:N"; ``pin`` the expected ``digest``; ``verify_weights`` hashes the weights
+        too (program and tokenizer always are); ``self_test`` runs the bundle's self-test and fails closed.
         """
         options = Fields(initialised("gavel_open_options"))
         options.c_string("device", device)
@@ -55,6 +56,13 @@ class Model(Handle):
         check(lib().gavel_model_open(new, c_string(bundle, "bundle"), options.struct))
         return cls(handle(new, lib().gavel_model_destroy))
 
+    def adapted(self, name_or_folder: str | os.PathLike[str]) -> Self:
+        """This model with a LoRA adapter of its bundle's, by name, or of a folder elsewhere, as a path with a separator
+        in it. It shares the weights, and may outlive this model; its judge is the adapter's."""
+        new = ffi.new("gavel_model **")
+        check(lib().gavel_model_adapt(new, self._handle, c_string(name_or_folder, "name_or_folder")))
+        return type(self)(handle(new, lib().gavel_model_destroy))
+
     _TEXTS = ("name", "digest", "tokenizer_digest", "device", "manifest_json")
 
     @cached_property
@@ -62,15 +70,17 @@ class Model(Handle):
         info = sized("gavel_model_info")
         check(lib().gavel_model_get_info(info, self._handle))
         texts = {name: read_text(getattr(info, name)) for name in self._TEXTS}
-        return texts | {"context": info.context, "has_probe": bool(info.has_probe)}
+        adapters = tuple(read_text(info.adapters[i]) for i in range(info.adapter_count))
+        return texts | {"context": info.context, "has_probe": bool(info.has_probe), "adapters": adapters}
 
     @property
     def name(self) -> str:
+        """The bundle's; BUNDLE+ADAPTER where adapted."""
         return self._info["name"]
 
     @property
     def digest(self) -> str:
-        """SHA-256 of gavel.json, hex."""
+        """SHA-256 of gavel.json, or of adapter.json where adapted, hex."""
         return self._info["digest"]
 
     @property
@@ -92,13 +102,18 @@ class Model(Handle):
         return self._info["has_probe"]
 
     @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of the adapters that the bundle held when it was opened."""
+        return self._info["adapters"]
+
+    @property
     def manifest_json(self) -> str:
-        """gavel.json as it was read."""
+        """gavel.json; where adapted, with adapter.json's parts in it."""
         return self._info["manifest_json"]
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """gavel.json as objects."""
+        """The same as objects."""
         return json.loads(self.manifest_json)
 
     @cached_property

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gavel._version import __version__
-from gavel.cli import export, generate, inspect, judge, pull, rank, solve, study
+from gavel.cli import adapt, export, generate, inspect, judge, pull, rank, solve, study
 
 app = typer.Typer(
     name="gavel",
@@ -41,6 +41,7 @@ def _epilog(examples: str) -> str:
 for name, function, examples in (
     ("pull", pull.pull, pull.EXAMPLES),
     ("export", export.export, export.EXAMPLES),
+    ("adapt", adapt.adapt, adapt.EXAMPLES),
     ("inspect", inspect.inspect, inspect.EXAMPLES),
     ("generate", generate.generate, generate.EXAMPLES),
     ("judge", judge.judge, judge.EXAMPLES),

@@ -14,12 +14,14 @@ from rich.text import Text
 import gavel
 from gavel.cli import show
 from gavel.cli.errors import command
+from gavel.toolkit.bundle import ADAPTERS, base_of, read_adapter
 from gavel.toolkit.bundle import verify as verify_hashes
 
 EXAMPLES = """
 gavel inspect model.gavel
 gavel inspect model.gavel --verify
 gavel inspect model.gavel --memory 10,256 --json
+gavel inspect model.gavel/adapters/lora
 """
 
 PROMPT_TOKENS = 512
@@ -44,9 +46,9 @@ def _memory(text: str) -> tuple[int, int, int]:
 
 @command
 def inspect(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder NAME.gavel.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder NAME.gavel, or an adapter's in it.")],
     verify: Annotated[
-        bool, typer.Option("--verify", help="Hash every file and run the self-test; fail closed.")
+        bool, typer.Option("--verify", help="Hash every file and run the self-tests, the adapters' too; fail closed.")
     ] = False,
     memory: Annotated[
         str,
@@ -60,14 +62,15 @@ def inspect(
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON on stdout.")] = False,
 ) -> None:
-    """Say what is inside a bundle, and what memory it will need.
+    """Say what is inside a bundle, which adapters it holds, and what memory it will need.
 
     A bundle that contradicts its manifest is refused; the weights are hashed with --verify only, since that takes
     seconds.
     """
     if verify:
-        verify_hashes(bundle)
+        verify_hashes(base_of(bundle) or bundle)
     model = gavel.Model.open(bundle, device=device, verify_weights=verify, self_test=verify)
+    adapters = _adapters(bundle, model, verify)
     candidates, length, prompt = _memory(memory)
     estimate = model.estimate(prompt, candidates, length)
     asked = {"candidates": candidates, "max_tokens": length, "prompt_tokens": prompt}
@@ -81,12 +84,14 @@ def inspect(
             "verified": verify,
             "memory": asked | asdict(estimate),
             "probe": _probe(bundle, model),
+            "adapters": adapters,
             "manifest": model.manifest,
         }
         print(json.dumps(found, ensure_ascii=False, indent=1))
         return
     console = Console()
-    show.facts(console, model.name, _facts(bundle, model, verify))
+    lines = {f"adapter {name}": _adapter(said) for name, said in adapters.items()}
+    show.facts(console, model.name, _facts(bundle, model, verify) | lines)
     heading = f"\nMemory for {candidates} candidates of {length} tokens after a prompt of {prompt}"
     show.facts(console, heading, {name: _bytes(size) for name, size in asdict(estimate).items()})
     console.print(Text("\nA bundle's program is code: trust it like a shared library."), style="dim")
@@ -114,7 +119,25 @@ def _facts(bundle: Path, model: gavel.Model, verified: bool) -> dict[str, Any]:
     }
     if provenance.get("base"):
         found["base"] = provenance["base"]
+    if "lora" in manifest:
+        found["adapter"] = _lora(manifest["lora"])
     return found
+
+
+def _adapters(bundle: Path, model: gavel.Model, verify: bool) -> dict[str, dict[str, Any]]:
+    """What the bundle's adapters say of themselves; to verify one is to put it on and run its self-test."""
+    if verify:
+        for name in model.adapters:
+            model.adapted(name).self_test()
+    return {name: read_adapter(bundle / ADAPTERS / name) for name in model.adapters}
+
+
+def _adapter(adapter: dict[str, Any]) -> str:
+    return f"{_judge(adapter['judge'])}; {_lora(adapter['lora'])}; licence {adapter['provenance']['license']}"
+
+
+def _lora(settings: dict[str, Any]) -> str:
+    return f"LoRA of rank {settings['rank']} on {', '.join(settings['targets'])}"
 
 
 def _judge(judge: dict[str, Any] | None) -> str:

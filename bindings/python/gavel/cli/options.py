@@ -69,7 +69,7 @@ Judges = Annotated[
         "--judge",
         "-j",
         metavar="BUNDLE[:KIND]",
-        help="Who judges; KIND is probe, classifier or verbalizer. May be given several times.",
+        help="Who judges (or BUNDLE/adapters/NAME); KIND: probe, classifier or verbalizer. May be given several times.",
     ),
 ]
 

@@ -9,22 +9,29 @@ from typing import get_args
 import gavel
 from gavel.cli.errors import CommandError
 from gavel.judge import JudgeKind
+from gavel.toolkit.bundle import base_of
 
 KINDS = get_args(JudgeKind)
 NO_JUDGE = "none"
 
 
 class Models:
-    """Opened bundles, each once, so that a generator and the judges of its own bundle share the weights."""
+    """Opened bundles, each once, so that a generator, the judges of its own bundle and its adapters share the
+    weights."""
 
     def __init__(self, device: str) -> None:
         self._device = device
         self._opened: dict[Path, gavel.Model] = {}
 
     def open(self, bundle: Path) -> gavel.Model:
+        """A bundle, or an adapter in one."""
         key = bundle.resolve()
         if key not in self._opened:
-            self._opened[key] = gavel.Model.open(bundle, device=self._device)
+            base = base_of(bundle)
+            if base is None:
+                self._opened[key] = gavel.Model.open(bundle, device=self._device)
+            else:
+                self._opened[key] = self.open(base).adapted(key)
         return self._opened[key]
 
     def judge(self, named: str, own: Path | None = None) -> gavel.Judge:

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,21 @@ from .errors import BundleExistsError, CorruptBundleError, ToolkitError, WriteEr
 FORMAT = 2
 MANIFEST, PROGRAM, WEIGHTS, PROBE = "gavel.json", "program.pt", "weights.safetensors", "probe.json"
 KEYS = ("format", "name", "kind", "architecture", "precision", "tokenizer", "tokens", "prompts", "head", "files")
+ADAPTERS, ADAPTER, ADAPTER_WEIGHTS = "adapters", "adapter.json", "adapter.safetensors"
+ADAPTER_KEYS = ("format", "name", "base", "prompts", "head", "judge", "selftest", "lora", "provenance", "files")
 
 # A list of numbers as json.dumps indents it; the line breaks keep it from matching inside a string.
 NUMBERS = re.compile(r"\[\n\s*((?:[\d.eE+-]+,\n\s*)*[\d.eE+-]+)\n\s*\]")
 
 
 @contextlib.contextmanager
-def new_bundle(destination: Path, *, force: bool = False) -> Iterator[Path]:
-    """A folder to fill; it becomes `destination` when the block ends well and vanishes when it does not."""
+def new_bundle(destination: Path, *, force: bool = False, manifest: str = MANIFEST) -> Iterator[Path]:
+    """A folder to fill; it becomes `destination` when the block ends well and vanishes when it does not. What is
+    replaced with `force` has to hold a file called `manifest`."""
     if destination.exists() and not force:
         raise BundleExistsError(f"{destination} is already there; choose another name or replace it with --force")
-    if destination.exists() and not (destination / MANIFEST).is_file():
-        raise BundleExistsError(f"{destination} is there and is no bundle; it is not replaced")
+    if destination.exists() and not (destination / manifest).is_file():
+        raise BundleExistsError(f"{destination} is there and is no bundle (it has no {manifest}); it is not replaced")
     destination.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
     try:
@@ -81,18 +84,19 @@ def write_file(path: Path, data: bytes) -> None:
         raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def write_manifest(folder: Path, manifest: dict[str, Any], files: list[str]) -> None:
-    """Writes gavel.json with size and hash of the named files."""
-    entries = {name: file_entry(folder / name) for name in files}
-    write_file(folder / MANIFEST, to_json(manifest | {"files": entries}))
+def write_manifest(folder: Path, manifest: dict[str, Any], files: list[str], name: str = MANIFEST) -> None:
+    """Writes gavel.json, or another by name, with size and hash of the named files."""
+    entries = {file: file_entry(folder / file) for file in files}
+    write_file(folder / name, to_json(manifest | {"files": entries}))
 
 
-def read_manifest(bundle: str | Path) -> dict[str, Any]:
-    """The manifest of a bundle whose format, names and sizes hold; its hashes are not checked (see `verify`)."""
+def read_manifest(bundle: str | Path, name: str = MANIFEST, keys: Sequence[str] = KEYS) -> dict[str, Any]:
+    """The manifest of a bundle (or an adapter, by its own name and keys) whose format, names and sizes hold; its hashes
+    are not checked (see `verify`)."""
     folder = Path(bundle)
-    path = folder / MANIFEST
+    path = folder / name
     if not path.is_file():
-        raise ToolkitError(f"{folder} is no bundle: it has no {MANIFEST}")
+        raise ToolkitError(f"{folder} is no bundle: it has no {name}")
     try:
         manifest = json.loads(path.read_bytes())
     except ValueError as error:
@@ -100,9 +104,9 @@ def read_manifest(bundle: str | Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
         raise CorruptBundleError(f"{path} has format {found!r}; this version reads {FORMAT}")
-    missing = [key for key in KEYS if key not in manifest]
+    missing = [key for key in keys if key not in manifest]
     if missing:
-        raise CorruptBundleError(f"{path} lacks {', '.join(missing)}; export the bundle again")
+        raise CorruptBundleError(f"{path} lacks {', '.join(missing)}; make it again")
     for name, entry in manifest["files"].items():
         if Path(name).name != name or name in ("", ".", ".."):
             raise CorruptBundleError(f"{path} names {name!r}, which is no file of the bundle's own folder")
@@ -120,6 +124,23 @@ def verify(bundle: str | Path) -> None:
         found = sha256(folder / name)
         if found != entry["sha256"]:
             raise CorruptBundleError(f"{folder / name} has SHA-256 {found}, the manifest says {entry['sha256']}")
+
+
+def base_digest(manifest: dict[str, Any]) -> str:
+    """What an adapter is made for: SHA-256 over program, tokenizer and weights as the manifest names them."""
+    names = sorted((PROGRAM, WEIGHTS, manifest["tokenizer"]["file"]))
+    said = "".join(f"{name} {manifest['files'][name]['sha256']}\n" for name in names)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def base_of(path: Path) -> Path | None:
+    """The bundle that an adapter's folder lies in; None where the path is no adapter's."""
+    return path.resolve().parent.parent if (path / ADAPTER).is_file() else None
+
+
+def read_adapter(folder: Path) -> dict[str, Any]:
+    """An adapter's manifest, its file's size checked."""
+    return read_manifest(folder, ADAPTER, ADAPTER_KEYS)
 
 
 def add_probe(bundle: str | Path, probe: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from .architecture import decoder_config
 from .bundle import FORMAT, PROGRAM, WEIGHTS, new_bundle, write_manifest
+from .bundle_source import checkpoint_of
 from .errors import ToolkitError
 from .program import PRECISIONS, DecoderConfig, build
 from .prompts import (
@@ -131,6 +132,7 @@ def export(
                 "created_by": f"gavel {version()}",
                 "base": checkpoint.base,
             },
+            "checkpoint": checkpoint_of(checkpoint),
         }
         write_manifest(folder, manifest, [PROGRAM, WEIGHTS, checkpoint.tokenizer.name])
     tell("done", 1.0)

@@ -1,4 +1,5 @@
-"""A LoRA adapter (Hu et al., arXiv 2106.09685; saved by peft) merged into a checkpoint's tensors as they are read."""
+"""A LoRA adapter (Hu et al., arXiv 2106.09685; saved by peft): its settings and tensors, refused by name where they are
+anything else; and merged into a checkpoint's tensors as they are read."""
 
 from __future__ import annotations
 
@@ -20,13 +21,13 @@ PLAIN_INITS = (True, False, None, "gaussian", "orthogonal")  # others move the b
 
 
 class AdapterSource:
-    """A `sources.Source` with an adapter on it."""
+    """A `sources.Source` with an adapter on it: ``tensor`` merges the two."""
 
     def __init__(self, source: Source, folder: Path) -> None:
         self._source = source
         self._base_shapes = source.shapes()
-        self._settings = read_json(folder / "adapter_config.json")
-        check(self._settings, folder)
+        self.settings = read_json(folder / "adapter_config.json")
+        check(self.settings, folder)
         if not (folder / "adapter_model.safetensors").is_file():
             raise ToolkitError(f"{folder} has no adapter_model.safetensors; save the adapter with safe_serialization")
         self._weights = open_weights(folder / "adapter_model.safetensors")
@@ -40,6 +41,15 @@ class AdapterSource:
         self.tokenizer, self.special, self.chat_template = source.tokenizer, source.special, source.chat_template
         self.config = self._config(source.config)
 
+    @property
+    def targets(self) -> list[str]:
+        """The weights that the adapter changes."""
+        return list(self._pairs)
+
+    @property
+    def brings_head(self) -> bool:
+        return self._score is not None
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         shapes = dict(self._base_shapes)
         for target in self._pairs:
@@ -50,18 +60,29 @@ class AdapterSource:
         return shapes
 
     def tensor(self, name: str, first: int | None = None, last: int | None = None) -> torch.Tensor:
+        weight = self.unmerged(name, first, last)
+        pair = self.low_rank(name)
+        return weight if pair is None else weight.to(torch.float32) + pair[1][first:last] @ pair[0]
+
+    def unmerged(self, name: str, first: int | None = None, last: int | None = None) -> torch.Tensor:
+        """The base's tensor, or the adapter's whole where it brings one."""
         if name == "score.weight" and self._score:
             return self._weights.get_tensor(self._score)[first:last]
-        weight = self._source.tensor(name, first, last)
+        return self._source.tensor(name, first, last)
+
+    def low_rank(self, name: str) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """A ``[r, inputs]`` and B ``[outputs, r]``, the scaling in B, of a weight that the adapter changes; float32."""
         if name not in self._pairs:
-            return weight
+            return None
         key = self._pairs[name]
         a = self._weights.get_tensor(key).to(torch.float32)
         b = self._weights.get_tensor(key.replace("lora_A", "lora_B")).to(torch.float32)
         shape = self._base_shapes[name]
-        if (b.shape[0], a.shape[1]) != shape:
-            raise ToolkitError(f"the adapter's {name} has shape {[b.shape[0], a.shape[1]]}, the model's {list(shape)}")
-        return weight.to(torch.float32) + b[first:last] @ a * self._scale(name.removesuffix(".weight"), a.shape[0])
+        if a.shape[0] != b.shape[1] or (b.shape[0], a.shape[1]) != shape:
+            raise ToolkitError(f"the adapter's {name} is {list(b.shape)} x {list(a.shape)}, the model's {list(shape)}")
+        if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
+            raise ToolkitError(f"the adapter's {name} holds NaN or infinite values; it is damaged")
+        return a, b * self._scale(name.removesuffix(".weight"), a.shape[0])
 
     def _place(self, name: str, key: str, folder: Path) -> None:
         if name in ("score.weight", "score.modules_to_save.weight"):
@@ -69,15 +90,18 @@ class AdapterSource:
         elif name.endswith(".lora_A.weight"):
             self._pairs[name.replace(".lora_A.weight", ".weight")] = key
         elif not name.endswith(".lora_B.weight"):
-            raise UnsupportedError(f"{folder} holds {name}; only LoRA on linear layers and a score head are merged")
+            remedy = "; save it with save_embedding_layers=False" if name.endswith(".base_layer.weight") else ""
+            raise UnsupportedError(
+                f"{folder} holds {name}; only LoRA on linear layers and a score head are supported{remedy}"
+            )
 
     def _scale(self, module: str, rank: int) -> float:
-        ranks, alphas = self._settings.get("rank_pattern") or {}, self._settings.get("alpha_pattern") or {}
-        stated = ranks.get(get_pattern_key(ranks, module), self._settings["r"])
+        ranks, alphas = self.settings.get("rank_pattern") or {}, self.settings.get("alpha_pattern") or {}
+        stated = ranks.get(get_pattern_key(ranks, module), self.settings["r"])
         if stated != rank:
             raise ToolkitError(f"the adapter's {module} has rank {rank}, its config says {stated}")
-        alpha = alphas.get(get_pattern_key(alphas, module), self._settings["lora_alpha"])
-        return alpha / math.sqrt(rank) if self._settings.get("use_rslora") else alpha / rank
+        alpha = alphas.get(get_pattern_key(alphas, module), self.settings["lora_alpha"])
+        return alpha / math.sqrt(rank) if self.settings.get("use_rslora") else alpha / rank
 
     def _config(self, config: dict[str, Any]) -> dict[str, Any]:
         if config.get("tie_word_embeddings") and "lm_head.weight" in self._pairs:

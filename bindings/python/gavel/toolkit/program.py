@@ -20,6 +20,11 @@ own_keys, own_values, taps) -> (hidden, tapped)``
 
 ``head(hidden, rows) -> logits``: float32 ``[M, V]``, or only the asked ``rows`` of the vocabulary; for a classifier
 ``[M, labels]``.
+
+A linear layer has places for a LoRA adapter (Hu et al., arXiv 2106.09685), empty in a bundle of its own: ``lora_a``
+``[r, inputs]`` and ``lora_b``, for each of the n layers stacked in it in order ``[outputs_i, r_i]``, the r_i adding up
+to r and the scaling folded in; both float32. A language model has one for a classifier's head, ``score``
+``[labels, H]``, which then takes the vocabulary's place.
 """
 
 from dataclasses import dataclass
@@ -90,27 +95,50 @@ def empty(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.empty(shape, dtype=dtype, device="meta")
 
 
+def add_lora(y: Tensor, x: Tensor, lora_a: Tensor, lora_b: List[Tensor]) -> Tensor:
+    """``y += B (A x)`` for x ``[T, inputs]``, with a B for each of the layers stacked in y ``[T, outputs]``."""
+    inner = torch.nn.functional.linear(x, lora_a)
+    output, rank = 0, 0
+    for b in lora_b:
+        y.narrow(1, output, b.size(0)).addmm_(inner.narrow(1, rank, b.size(1)), b.t())
+        output += b.size(0)
+        rank += b.size(1)
+    return y
+
+
+def add_lora_rows(weight: Tensor, ids: Tensor, lora_a: Tensor, lora_b: List[Tensor]) -> Tensor:
+    """Rows of ``W + B A`` from those of W; of a layer that is not stacked."""
+    return torch.addmm(weight, lora_b[0].index_select(0, ids), lora_a)
+
+
 class Linear(nn.Module):
     """``x W^T + b`` in the weights' precision; float32 in and out."""
 
     bias: Optional[Tensor]
+    lora_a: Optional[Tensor]
+    lora_b: List[Tensor]
 
     def __init__(self, outputs: int, inputs: int, bias: bool, dtype: torch.dtype) -> None:
         super().__init__()
         self.register_buffer("weight", empty(outputs, inputs, dtype=dtype))
         self.register_buffer("bias", empty(outputs) if bias else None)
+        self.lora_a = None
+        self.lora_b = []
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.nn.functional.linear(x.to(self.weight.dtype), self.weight).float()
-        bias = self.bias
-        return y if bias is None else y + bias
+        bias, lora_a = self.bias, self.lora_a
+        if bias is not None:
+            y = y + bias
+        return y if lora_a is None else add_lora(y, x, lora_a, self.lora_b)
 
     def gated(self, x: Tensor, activation: str) -> Tensor:
         """``activation(gate) * up`` for outputs ``[gate, up]``."""
         return gate(self(x), activation)
 
     def rows(self, ids: Tensor) -> Tensor:
-        return self.weight.index_select(0, ids).float()
+        weight, lora_a = self.weight.index_select(0, ids).float(), self.lora_a
+        return weight if lora_a is None else add_lora_rows(weight, ids, lora_a, self.lora_b)
 
 
 class LinearInt8(nn.Module):
@@ -118,6 +146,8 @@ class LinearInt8(nn.Module):
     reads as they are stored, and activations quantised per row."""
 
     bias: Optional[Tensor]
+    lora_a: Optional[Tensor]
+    lora_b: List[Tensor]
 
     def __init__(self, outputs: int, inputs: int, bias: bool) -> None:
         super().__init__()
@@ -125,17 +155,21 @@ class LinearInt8(nn.Module):
         self.register_buffer("weight", empty(-(-outputs // 16), -(-inputs // 64) * 16, 16, 4, dtype=torch.int8))
         self.register_buffer("scale", empty(outputs))
         self.register_buffer("bias", empty(outputs) if bias else None)
+        self.lora_a = None
+        self.lora_b = []
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.ops.gavel.linear_int8(x, self.weight, self.scale, self.bias)
+        y, lora_a = torch.ops.gavel.linear_int8(x, self.weight, self.scale, self.bias), self.lora_a
+        return y if lora_a is None else add_lora(y, x, lora_a, self.lora_b)
 
     def gated(self, x: Tensor, activation: str) -> Tensor:
-        if activation == "silu":
+        if activation == "silu" and self.lora_a is None:
             return torch.ops.gavel.gated_int8(x, self.weight, self.scale, self.bias)
         return gate(self(x), activation)
 
     def rows(self, ids: Tensor) -> Tensor:
-        return torch.ops.gavel.rows_int8(self.weight, self.scale, ids, self.inputs)
+        weight, lora_a = torch.ops.gavel.rows_int8(self.weight, self.scale, ids, self.inputs), self.lora_a
+        return weight if lora_a is None else add_lora_rows(weight, ids, lora_a, self.lora_b)
 
 
 def linear(outputs: int, inputs: int, bias: bool, precision: str) -> nn.Module:
@@ -377,17 +411,30 @@ class Decoder(nn.Module):
         return logits
 
 
-class TiedDecoder(Decoder):
+class LanguageModel(Decoder):
+    """A decoder with a vocabulary to choose from, and a place for an adapter's classifier."""
+
+    score: Optional[Tensor]
+
+    def __init__(self, config: DecoderConfig, precision: str) -> None:
+        super().__init__(config, precision)
+        self.score = None
+
+
+class TiedDecoder(LanguageModel):
     """The embedding's rows are the head's."""
 
     @torch.jit.export
     def head(self, hidden: Tensor, rows: Optional[Tensor]) -> Tensor:
+        score = self.score
+        if score is not None:
+            return torch.nn.functional.linear(hidden, score)
         if rows is None:
             return self.scaled(self.embedding(hidden))
         return self.scaled(torch.nn.functional.linear(hidden, self.embedding.rows(rows)))
 
 
-class UntiedDecoder(Decoder):
+class UntiedDecoder(LanguageModel):
     """A head of its own."""
 
     def __init__(self, config: DecoderConfig, precision: str) -> None:
@@ -396,6 +443,9 @@ class UntiedDecoder(Decoder):
 
     @torch.jit.export
     def head(self, hidden: Tensor, rows: Optional[Tensor]) -> Tensor:
+        score = self.score
+        if score is not None:
+            return torch.nn.functional.linear(hidden, score)
         if rows is None:
             return self.scaled(self.unembedding(hidden))
         return self.scaled(torch.nn.functional.linear(hidden, self.unembedding.rows(rows)))

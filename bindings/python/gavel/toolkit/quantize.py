@@ -14,7 +14,8 @@ def quantize(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     Element (n, k) lies at ``[n // 16, k // 4, n % 16, k % 4]``; padding is zero, and so is the scale of a zero row.
     """
     rows, columns = weight.shape
-    scale = torch.maximum(weight.amax(dim=1), -weight.amin(dim=1)).to(torch.float32) / 127
+    low, high = weight.aminmax(dim=1)
+    scale = torch.maximum(high, -low).to(torch.float32) / 127
     divisor = torch.where(scale > 0, scale, torch.ones_like(scale))
     values = (weight / divisor[:, None]).round_().clamp_(-127, 127).to(torch.int8)
     values = pad(values, (0, -columns % DEPTH, 0, -rows % ROWS))

@@ -135,6 +135,12 @@ class Reference:
     def _head(self, states: torch.Tensor) -> torch.Tensor:
         if self.config.labels:
             return states @ checkpoint_rows(self._source, "score.weight").T
+        logits = self._products(states) * self.config.logit_scale
+        cap = self.config.logit_softcap
+        return torch.tanh(logits / cap) * cap if cap else logits
+
+    def _products(self, states: torch.Tensor) -> torch.Tensor:
+        """The states with every row of the vocabulary."""
         name = "embedding.weight" if self.config.tied else "unembedding.weight"
         ((piece, (count, width)),) = self._table[name].pieces.items()
         step = max(16, CHUNK_BYTES // (4 * width))
@@ -142,9 +148,7 @@ class Reference:
         for first in range(0, count, step):
             rows = checkpoint_rows(self._source, piece, first, min(first + step, count))
             columns.append(states @ rounded(rows, self._precision).T)
-        logits = torch.cat(columns, 1) * self.config.logit_scale
-        cap = self.config.logit_softcap
-        return torch.tanh(logits / cap) * cap if cap else logits
+        return torch.cat(columns, 1)
 
     def _finish(self, module: nn.Linear, inputs: Any, out: torch.Tensor) -> torch.Tensor:
         """A product as it comes out: rounded, in the narrow floating-point precisions, and perhaps disturbed."""

@@ -121,9 +121,14 @@ def checkpoint_rows(source: Source, name: str, first: int | None = None, last: i
     if not tensor.is_floating_point():
         raise ToolkitError(f"{source.origin}: {name} holds {tensor.dtype}, not floating-point weights")
     tensor = tensor.to(torch.float32)
-    if not torch.isfinite(tensor).all():
+    if not finite(tensor):
         raise ToolkitError(f"{source.origin}: {name} holds NaN or infinite values; the checkpoint is damaged")
     return tensor
+
+
+def finite(tensor: torch.Tensor) -> bool:
+    """Whether all numbers are; NaN and infinity pass into the least and the largest."""
+    return not tensor.numel() or bool(torch.isfinite(torch.stack(tensor.aminmax())).all())
 
 
 def part_rows(source: Source, part: Part, first: int, last: int) -> torch.Tensor:
@@ -159,7 +164,7 @@ def chunks(source: Source, table: Parts, wanted: Layout, precision: str) -> Iter
                 yield name.removesuffix("weight") + "scale", first, scale
                 continue
             cast = rows.to(dtype)
-            if not torch.isfinite(cast).all():
+            if not finite(cast):
                 raise ToolkitError(f"{source.origin}: {name} overflows {precision}; export with bf16, fp32 or int8")
             yield name, first, cast
 
