@@ -13,6 +13,7 @@ import tiny_models as tiny
 import gavel
 from gavel.errors import Unsupported
 from gavel.toolkit.errors import ToolkitError, UnsupportedError
+from gavel.toolkit.export import export
 from gavel.toolkit.sources import TokenizerFile
 from gavel.toolkit.text import Text
 from gavel.toolkit.tokenizer_parts import PARTS, check, check_opens
@@ -207,3 +208,22 @@ def test_the_library_has_the_last_word() -> None:
 def test_text_refuses_by_name() -> None:
     with pytest.raises(UnsupportedError, match="normalizer StripAccents is not supported; supported: Sequence, NFC"):
         Text(TokenizerFile("tokenizer.json", json.dumps(unigram(normalizer={"type": "StripAccents"})).encode()))
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("normalizer", {"type": "StripAccents"}, "normalizer StripAccents is not supported"),
+        (
+            "pre_tokenizer",
+            in_sequence("pretokenizers", split(pattern={"Regex": r"\w+"}), BYTE_LEVEL),
+            "cannot be exported",
+        ),
+    ],
+)
+def test_export_refuses(part: str, value: dict[str, Any], message: str, tmp_path: Path) -> None:
+    checkpoint = tiny.save(tiny.model("llama"), tmp_path / "checkpoint")
+    write(checkpoint, json.loads((checkpoint / "tokenizer.json").read_text()) | {part: value})
+    with pytest.raises(UnsupportedError, match=message):
+        export(checkpoint, tmp_path / "refused.gavel", precision="fp32")
+    assert not (tmp_path / "refused.gavel").exists()
