@@ -1,11 +1,13 @@
 """The tokenizers of the model families: each family's published settings around a vocabulary trained here.
 
 Normalizer, pre-tokenizer, decoder, post-processor, model options and added tokens are those of the families' own
-tokenizer.json files; the vocabularies are small ones, trained on this repository's text.
+tokenizer.json files; the vocabularies are small ones, trained on this repository's text. The last two are no family's:
+they ask for what is left of the parts that Unigram models come with.
 """
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -42,21 +44,11 @@ class Family:
 
 
 def special(*contents: str, **how: bool) -> list[AddedToken]:
-    return [
-        AddedToken(content, special=True, normalized=how.get("normalized", False), **_strips(how))
-        for content in contents
-    ]
+    return [AddedToken(content, special=True, **{"normalized": False, **how}) for content in contents]
 
 
 def plain(*contents: str, **how: bool) -> list[AddedToken]:
-    return [
-        AddedToken(content, special=False, normalized=how.get("normalized", False), **_strips(how))
-        for content in contents
-    ]
-
-
-def _strips(how: dict[str, bool]) -> dict[str, bool]:
-    return {key: value for key, value in how.items() if key in ("lstrip", "rstrip", "single_word")}
+    return [AddedToken(content, special=False, **{"normalized": False, **how}) for content in contents]
 
 
 def corpus() -> list[str]:
@@ -169,8 +161,6 @@ MAKERS: dict[str, Callable[[Family], str]] = {
 @cache
 def trained_pieces(model_type: str, byte_fallback: bool, normalization: str = "nmt_nfkc", **options: Any) -> Any:
     """A SentencePiece model of this repository's text, as a protocol buffer."""
-    import io
-
     stream = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter([line for text in corpus() for line in text.splitlines() if line.strip()]),
