@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from tokenizers import Tokenizer
-
 from .encoder_architecture import model_class
-from .errors import ToolkitError, UnsupportedError
+from .errors import ToolkitError
 from .prompts import PLACEHOLDER, Segments, compile_wording
 from .sources import Source
 from .text import Text
@@ -15,30 +13,13 @@ RANKEF = "<CLASSIFICATION>\nQUESTION:\n{prompt}\nCODE:\n{code}\nResult:\n"
 RANKEF_FEEDBACK = "<GENERATION>\nQUESTION:\n{prompt}\nCODE:\n{code}\nEVAL_MESSAGE:\n"
 
 
-def surroundings(tokens: Text, *texts: str) -> list[list[int]]:
-    """The special tokens the tokenizer's post-processor writes before, between and behind one text or two."""
-    if tokens.type == "sentencepiece":
-        raise UnsupportedError("an encoder with a SentencePiece model is not supported; give it a tokenizer.json")
-    tokenizer = Tokenizer.from_str(tokens.file.data.decode("utf-8"))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    encoding = tokenizer.encode(*texts, add_special_tokens=True)
-    around: list[list[int]] = [[]]
-    for index, (token, sequence) in enumerate(zip(encoding.ids, encoding.sequence_ids, strict=True)):
-        if sequence is None:
-            around[-1].append(token)
-        elif index == 0 or encoding.sequence_ids[index - 1] != sequence:
-            around.append([])
-    return around
-
-
 def special(ids: list[int]) -> Segments:
     return [{"token": i} for i in ids]
 
 
 def pair(tokens: Text) -> Segments:
     """Task and candidate as the tokenizer's post-processor writes a pair."""
-    before, between, behind = surroundings(tokens, "a", "b")
+    before, between, behind = tokens.pair()
     return [*special(before), {"slot": "prompt"}, *special(between), {"slot": "code"}, *special(behind)]
 
 
@@ -46,7 +27,7 @@ def worded(wording: str, tokens: Text) -> Segments:
     """A wording as one text between the tokens the post-processor writes around it."""
     if not {"prompt", "code"} <= set(PLACEHOLDER.findall(wording)):
         raise ToolkitError(f"the wording {wording!r} must hold {{prompt}} and {{code}}; {{language}} is allowed too")
-    before, behind = surroundings(tokens, "a")
+    before, behind = tokens.single()
     return [*special(before), *compile_wording(wording, tokens, None), *special(behind)]
 
 

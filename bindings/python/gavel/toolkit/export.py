@@ -38,6 +38,7 @@ from .selftest import self_test
 from .sources import END_TOKENS, Source, open_source
 from .tensors import check, decoder_chunks, layout, parts
 from .text import Text
+from .tokenizer_parts import check_opens
 from .weights import Chunk, Layout, size_of, write_weights
 
 Progress = Callable[[str, float], None]
@@ -78,6 +79,7 @@ def export(
 
         checkpoint = AdapterSource(checkpoint, Path(adapter))
     tokens = Text(checkpoint.tokenizer)
+    check_opens(checkpoint.tokenizer.name, checkpoint.tokenizer.data)
     kind = EncoderExport if is_encoder(checkpoint.config) else DecoderExport
     made = kind(checkpoint, tokens, precision, judge)
     if tokens.size > made.config.vocabulary:
