@@ -40,7 +40,11 @@ namespace gavel::capi {
 
 [[nodiscard]] Verdict to_verdict(const gavel_verdict& verdict, std::size_t index);
 [[nodiscard]] gavel_verdict view(const Verdict& verdict);
-[[nodiscard]] gavel_judge_info view(const JudgeInfo& info);
+[[nodiscard]] Verdict to_verdict(const gavel_explanation* explanation, std::size_t index);
+[[nodiscard]] gavel_explanation explain(const Verdict& verdict);
+[[nodiscard]] std::vector<gavel_text> views(const std::vector<std::string>& texts);
+[[nodiscard]] JudgeInfo to_info(const gavel_judge_info* info);
+[[nodiscard]] gavel_judge_info view(const JudgeInfo& info, const std::vector<gavel_text>& labels);
 [[nodiscard]] gavel_generate_stats view(const GenerateStats& stats);
 
 /// Defaults of the sized structs a caller fills; `size` is left 0.
@@ -49,6 +53,7 @@ namespace gavel::capi {
 [[nodiscard]] gavel_candidate default_candidate();
 [[nodiscard]] gavel_generate_options default_generate_options();
 [[nodiscard]] gavel_judge_options default_judge_options();
+[[nodiscard]] gavel_explanation default_explanation();
 [[nodiscard]] gavel_rank_options default_rank_options();
 
 }  // namespace gavel::capi

@@ -103,7 +103,8 @@ JudgeOptions to_options(const gavel_judge_options* in) {
   const gavel_judge_options options = read_sized(in, default_judge_options(), "judge options");
   return {.kind = to_enum(options.kind, JudgeKind::probe, "options.kind"),
           .threshold = to_optional<double>(options.threshold),
-          .abstain_band = to_optional<double>(options.abstain_band)};
+          .abstain_band = to_optional<double>(options.abstain_band),
+          .feedback_tokens = options.feedback_tokens};
 }
 
 RankOptions to_options(const gavel_rank_options* in) {
@@ -138,7 +139,31 @@ Verdict to_verdict(const gavel_verdict& in, std::size_t index) {
   }
   return {.p_correct = in.p_correct,
           .logit = to_optional<double>(in.logit),
-          .decision = to_enum(in.decision, Decision::abstain, "verdict.decision")};
+          .decision = to_enum(in.decision, Decision::abstain, "verdict.decision"),
+          .probabilities = {},
+          .feedback = {},
+          .truncated = 0};
+}
+
+Verdict to_verdict(const gavel_explanation* in, std::size_t index) {
+  const gavel_explanation from = read_sized(in, default_explanation(), "explanation");
+  Verdict out = to_verdict(from.verdict, index);
+  out.probabilities = to_vector(from.probabilities, from.probability_count, "explanation.probabilities");
+  out.feedback = to_string(from.feedback, "explanation.feedback");
+  out.truncated = from.truncated;
+  return out;
+}
+
+JudgeInfo to_info(const gavel_judge_info* in) {
+  const gavel_judge_info from = read_sized(in, gavel_judge_info{}, "info");
+  JudgeInfo out{.name = to_string(from.name, "info.name"),
+                .kind = to_string(from.kind, "info.kind"),
+                .trained = from.trained != 0,
+                .digest = to_string(from.digest, "info.digest"),
+                .labels = {}};
+  need_array(from.labels, from.label_count, "info.labels");
+  for (std::size_t i = 0; i < from.label_count; ++i) out.labels.push_back(to_string(from.labels[i], "info.labels"));
+  return out;
 }
 
 }  // namespace gavel::capi

@@ -52,12 +52,29 @@ gavel_verdict view(const Verdict& verdict) {
           .reserved = 0};
 }
 
-gavel_judge_info view(const JudgeInfo& info) {
+gavel_explanation explain(const Verdict& verdict) {
+  return {.size = sizeof(gavel_explanation),
+          .verdict = view(verdict),
+          .probabilities = verdict.probabilities.data(),
+          .probability_count = verdict.probabilities.size(),
+          .feedback = view(verdict.feedback),
+          .truncated = verdict.truncated};
+}
+
+std::vector<gavel_text> views(const std::vector<std::string>& texts) {
+  std::vector<gavel_text> out;
+  for (const std::string& text : texts) out.push_back(view(text));
+  return out;
+}
+
+gavel_judge_info view(const JudgeInfo& info, const std::vector<gavel_text>& labels) {
   return {.size = sizeof(gavel_judge_info),
           .name = view(info.name),
           .kind = view(info.kind),
           .trained = info.trained ? 1 : 0,
-          .digest = view(info.digest)};
+          .digest = view(info.digest),
+          .labels = labels.data(),
+          .label_count = labels.size()};
 }
 
 gavel_generate_stats view(const GenerateStats& stats) {

@@ -56,6 +56,12 @@ gavel_judge_options default_judge_options() {
   return out;
 }
 
+gavel_explanation default_explanation() {
+  gavel_explanation out{};
+  out.verdict = {.p_correct = absent, .logit = absent, .decision = GAVEL_ABSTAIN, .reserved = 0};
+  return out;
+}
+
 gavel_rank_options default_rank_options() {
   return {};
 }
@@ -82,6 +88,10 @@ gavel_status gavel_generate_options_init(gavel_generate_options* out, size_t siz
 
 gavel_status gavel_judge_options_init(gavel_judge_options* out, size_t size) {
   return guard([&] { write_sized(out, size, default_judge_options(), "gavel_judge_options"); });
+}
+
+gavel_status gavel_explanation_init(gavel_explanation* out, size_t size) {
+  return guard([&] { write_sized(out, size, default_explanation(), "gavel_explanation"); });
 }
 
 gavel_status gavel_rank_options_init(gavel_rank_options* out, size_t size) {

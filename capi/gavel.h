@@ -345,15 +345,17 @@ typedef struct gavel_judge gavel_judge;
 typedef enum gavel_judge_kind {
   GAVEL_JUDGE_AUTOMATIC = 0,  /* the bundle's probe where it has one, else its classifier, else its verbalizer */
   GAVEL_JUDGE_VERBALIZER = 1, /* the model is asked; two vocabulary rows answer */
-  GAVEL_JUDGE_CLASSIFIER = 2, /* a head on the last hidden state */
+  GAVEL_JUDGE_CLASSIFIER = 2, /* a head on a decoder's last state or an encoder's; also a reward head */
   GAVEL_JUDGE_PROBE = 3       /* a logistic regression on mean hidden states of the candidate's tokens */
 } gavel_judge_kind;
 
 typedef struct gavel_judge_options {
   size_t size;
-  int32_t kind;        /* a gavel_judge_kind, GAVEL_JUDGE_AUTOMATIC */
-  double threshold;    /* in [0, 1]; NaN: the bundle's own */
-  double abstain_band; /* |p_correct - threshold| below it abstains; NaN: the bundle's own */
+  int32_t kind;            /* a gavel_judge_kind, GAVEL_JUDGE_AUTOMATIC */
+  double threshold;        /* in [0, 1]; NaN: the bundle's own */
+  double abstain_band;     /* |p_correct - threshold| below it abstains; NaN: the bundle's own */
+  int32_t feedback_tokens; /* longest feedback to write about each candidate, for gavel_judge_explain; 0 writes none,
+                              and a judge that can write none is refused (unsupported) otherwise. 0 */
 } gavel_judge_options;
 
 GAVEL_API gavel_status gavel_judge_options_init(gavel_judge_options* out, size_t size);
@@ -366,10 +368,12 @@ GAVEL_API void gavel_judge_destroy(gavel_judge* judge);
    read from, is destroyed. */
 typedef struct gavel_judge_info {
   size_t size;
-  gavel_text name;   /* names the judge in records and tables */
-  gavel_text kind;   /* "verbalizer", "classifier", "probe" or the user's own word */
-  int32_t trained;   /* 0: a model asked zero-shot; whatever shows its verdicts says so */
-  gavel_text digest; /* SHA-256 of the bundle's manifest, or empty */
+  gavel_text name;          /* names the judge in records and tables */
+  gavel_text kind;          /* "verbalizer", "classifier", "probe" or the user's own word */
+  int32_t trained;          /* 0: a model asked zero-shot; whatever shows its verdicts says so */
+  gavel_text digest;        /* SHA-256 of the bundle's manifest, or empty */
+  const gavel_text* labels; /* what class probabilities are of; a verbalizer's are "correct" and "wrong" */
+  size_t label_count;       /* 0 for probes and for judges that know no classes */
 } gavel_judge_info;
 
 GAVEL_API gavel_status gavel_judge_info_init(gavel_judge_info* out, size_t size);
@@ -389,6 +393,36 @@ typedef struct gavel_verdict {
    `cancel` may be NULL. */
 GAVEL_API gavel_status gavel_judge_judge(gavel_verdict* out, size_t count, gavel_judge* judge, const gavel_task* task,
                                          const gavel_candidates* candidates, const gavel_cancel* cancel);
+
+/* All that a judge says of one candidate. */
+typedef struct gavel_explanation {
+  size_t size;
+  gavel_verdict verdict;
+  const double* probabilities; /* before calibration, one per label of the judge, in their order: a classifier's softmax
+                                  (of one label, a reward head, its sigmoid), a verbalizer's two answers; else none */
+  size_t probability_count;
+  gavel_text feedback; /* what the judge wrote about the candidate, where it was asked to */
+  int64_t truncated;   /* tokens of task and candidate that an encoder had no room for; its bundle says whether the end
+                          of the task or of the whole is left out */
+} gavel_explanation;
+
+/* An explanation that abstains, with nothing else. */
+GAVEL_API gavel_status gavel_explanation_init(gavel_explanation* out, size_t size);
+
+/* Explanations of the candidates of one call, in their order. */
+typedef struct gavel_verdicts gavel_verdicts;
+
+/* Like gavel_judge_judge, with class probabilities, and feedback where the judge's options ask for it. */
+GAVEL_API gavel_status gavel_judge_explain(gavel_verdicts** out, gavel_judge* judge, const gavel_task* task,
+                                           const gavel_candidates* candidates, const gavel_cancel* cancel);
+GAVEL_API void gavel_verdicts_destroy(gavel_verdicts* verdicts);
+GAVEL_API gavel_status gavel_verdicts_count(size_t* out, const gavel_verdicts* verdicts);
+
+/* Texts and arrays are valid until the verdicts are destroyed, or this one is set. */
+GAVEL_API gavel_status gavel_verdicts_get(gavel_explanation* out, const gavel_verdicts* verdicts, size_t index);
+
+/* For a judge of the user's own that explains. Copies; a p_correct outside [0, 1] is refused. */
+GAVEL_API gavel_status gavel_verdicts_set(gavel_verdicts* verdicts, size_t index, const gavel_explanation* explanation);
 
 /* Mean-pooled hidden states of the candidates' tokens in the generation context, for fitting a probe: floats
    [candidates][layers][hidden], after the named layers (0 is the embedding's output, L the last layer's). The hidden
@@ -439,6 +473,14 @@ typedef int32_t (*gavel_judge_fn)(gavel_verdict* out, size_t count, const gavel_
 GAVEL_API gavel_status gavel_ranker_add_callback_judge(gavel_ranker* ranker, const gavel_judge_info* info,
                                                        gavel_judge_fn judge, void* payload);
 
+/* The same of a judge that explains: it sets every verdict, which come in abstaining, with a p_correct that is refused.
+ */
+typedef int32_t (*gavel_explain_fn)(gavel_verdicts* out, const gavel_task* task, const gavel_candidates* candidates,
+                                    const gavel_cancel* cancel, void* payload);
+
+GAVEL_API gavel_status gavel_ranker_add_explaining_judge(gavel_ranker* ranker, const gavel_judge_info* info,
+                                                         gavel_explain_fn judge, void* payload);
+
 /* The evidence for a ranking: enough to replay and to explain it. */
 typedef struct gavel_ranking gavel_ranking;
 
@@ -480,6 +522,10 @@ typedef struct gavel_ranked {
 } gavel_ranked;
 
 GAVEL_API gavel_status gavel_ranking_get_ranked(gavel_ranked* out, const gavel_ranking* ranking, size_t place);
+
+/* All that a judge said of the candidate at a place. Texts and arrays are valid until the ranking is destroyed. */
+GAVEL_API gavel_status gavel_ranking_get_explanation(gavel_explanation* out, const gavel_ranking* ranking, size_t place,
+                                                     size_t judge);
 
 /* Who judged, and how long the judge took; `out_seconds` may be NULL. */
 GAVEL_API gavel_status gavel_ranking_get_judge(gavel_judge_info* out, double* out_seconds, const gavel_ranking* ranking,

@@ -52,6 +52,13 @@ inline void check_count(std::size_t count, std::size_t candidates) {
   }
 }
 
+/// An element of a list that holds `count`.
+inline void check_index(std::size_t index, std::size_t count) {
+  if (index >= count) {
+    refuse("index is " + std::to_string(index) + ", but there are " + std::to_string(count));
+  }
+}
+
 /// Clears a handle first, so that it is NULL on failure.
 template <class T>
 T*& need_out(T** out) {

@@ -40,6 +40,11 @@ struct gavel_generator {
 struct gavel_judge {
   std::shared_ptr<gavel::Judge> judge;  // shared with the rankers it was added to
   gavel::JudgeInfo info;
+  std::vector<gavel_text> labels;
+};
+
+struct gavel_verdicts {
+  std::vector<gavel::Verdict> verdicts;
 };
 
 struct gavel_ranker {
@@ -49,5 +54,6 @@ struct gavel_ranker {
 struct gavel_ranking {
   gavel::Ranking ranking;
   std::vector<std::vector<gavel_verdict>> verdicts;  // by place
+  std::vector<std::vector<gavel_text>> labels;       // by judge
   std::string json;
 };

@@ -11,7 +11,9 @@ gavel_status gavel_judge_create(gavel_judge** out, const gavel_model* model, con
     need_out(out);
     auto judge = std::make_shared<gavel::Judge>(need(model, "model").model, to_options(options));
     gavel::JudgeInfo info = judge->info();
-    *out = new gavel_judge{std::move(judge), std::move(info)};
+    auto handle = std::make_unique<gavel_judge>(gavel_judge{std::move(judge), std::move(info), {}});
+    handle->labels = views(handle->info.labels);
+    *out = handle.release();
   });
 }
 
@@ -20,7 +22,7 @@ void gavel_judge_destroy(gavel_judge* judge) {
 }
 
 gavel_status gavel_judge_get_info(gavel_judge_info* out, const gavel_judge* judge) {
-  return guard([&] { fill_sized(out, view(need(judge, "judge").info)); });
+  return guard([&] { fill_sized(out, view(need(judge, "judge").info, judge->labels)); });
 }
 
 gavel_status gavel_judge_judge(gavel_verdict* out, size_t count, gavel_judge* judge, const gavel_task* task,
@@ -31,6 +33,39 @@ gavel_status gavel_judge_judge(gavel_verdict* out, size_t count, gavel_judge* ju
     need_array(out, count, "out");
     const auto verdicts = need(judge, "judge").judge->judge(to_task(task), list, to_cancel(cancel));
     std::transform(verdicts.begin(), verdicts.end(), out, [](const gavel::Verdict& verdict) { return view(verdict); });
+  });
+}
+
+gavel_status gavel_judge_explain(gavel_verdicts** out, gavel_judge* judge, const gavel_task* task,
+                                 const gavel_candidates* candidates, const gavel_cancel* cancel) {
+  return guard([&] {
+    need_out(out);
+    const auto& list = need(candidates, "candidates").generation.candidates;
+    *out = new gavel_verdicts{need(judge, "judge").judge->judge(to_task(task), list, to_cancel(cancel))};
+  });
+}
+
+void gavel_verdicts_destroy(gavel_verdicts* verdicts) {
+  delete verdicts;
+}
+
+gavel_status gavel_verdicts_count(size_t* out, const gavel_verdicts* verdicts) {
+  return guard([&] { need(out, "out") = need(verdicts, "verdicts").verdicts.size(); });
+}
+
+gavel_status gavel_verdicts_get(gavel_explanation* out, const gavel_verdicts* verdicts, size_t index) {
+  return guard([&] {
+    const auto& list = need(verdicts, "verdicts").verdicts;
+    check_index(index, list.size());
+    fill_sized(out, explain(list[index]));
+  });
+}
+
+gavel_status gavel_verdicts_set(gavel_verdicts* verdicts, size_t index, const gavel_explanation* explanation) {
+  return guard([&] {
+    auto& list = need(verdicts, "verdicts").verdicts;
+    check_index(index, list.size());
+    list[index] = to_verdict(explanation, index);
   });
 }
 

@@ -18,10 +18,11 @@ struct SharedJudge {
   }
 };
 
-/// A judge of the caller's own.
+/// A judge of the caller's own: one of the two functions.
 struct CallbackJudge {
   gavel::JudgeInfo info_;
   gavel_judge_fn function;
+  gavel_explain_fn explain;
   void* payload;
 
   [[nodiscard]] gavel::JudgeInfo info() const { return info_; }
@@ -30,13 +31,18 @@ struct CallbackJudge {
                                                   const std::vector<gavel::Candidate>& candidates,
                                                   const gavel::Cancel& cancel) const {
     constexpr double absent = std::numeric_limits<double>::quiet_NaN();
-    std::vector<gavel_verdict> filled(candidates.size(),
-                                      {.p_correct = absent, .logit = absent, .decision = GAVEL_ABSTAIN, .reserved = 0});
     const gavel_task task_view = view(task);
     const gavel_candidates list{{.candidates = candidates, .prompt_tokens = {}, .stats = {}}};
     const gavel_cancel cancel_view{
         .source = std::stop_source(std::nostopstate), .token = cancel.token, .deadline = cancel.deadline};
     set_message("");
+    if (explain != nullptr) {
+      gavel_verdicts out{std::vector<gavel::Verdict>(candidates.size(), gavel::Verdict{absent, std::nullopt})};
+      check(explain(&out, &task_view, &list, &cancel_view, payload));
+      return std::move(out.verdicts);
+    }
+    std::vector<gavel_verdict> filled(candidates.size(),
+                                      {.p_correct = absent, .logit = absent, .decision = GAVEL_ABSTAIN, .reserved = 0});
     check(function(filled.data(), filled.size(), &task_view, &list, &cancel_view, payload));
     std::vector<gavel::Verdict> verdicts;
     for (std::size_t i = 0; i < filled.size(); ++i) verdicts.push_back(to_verdict(filled[i], i));
@@ -59,6 +65,7 @@ gavel_ranking* make_ranking(gavel::Ranking ranking) {
     auto& verdicts = handle->verdicts.emplace_back();
     for (const gavel::Verdict& verdict : ranked.verdicts) verdicts.push_back(view(verdict));
   }
+  for (const gavel::JudgeInfo& judge : handle->ranking.judges) handle->labels.push_back(views(judge.labels));
   handle->json = handle->ranking.to_json();
   return handle.release();
 }
@@ -83,15 +90,18 @@ gavel_status gavel_ranker_add_judge(gavel_ranker* ranker, const gavel_judge* jud
 gavel_status gavel_ranker_add_callback_judge(gavel_ranker* ranker, const gavel_judge_info* info, gavel_judge_fn judge,
                                              void* payload) {
   return guard([&] {
-    const gavel_judge_info in = read_sized(info, gavel_judge_info{}, "info");
     if (judge == nullptr) refuse("judge is NULL; pass the callback that judges");
     need(ranker, "ranker")
-        .ranker.add(CallbackJudge{.info_ = {.name = to_string(in.name, "info.name"),
-                                            .kind = to_string(in.kind, "info.kind"),
-                                            .trained = in.trained != 0,
-                                            .digest = to_string(in.digest, "info.digest")},
-                                  .function = judge,
-                                  .payload = payload});
+        .ranker.add(CallbackJudge{.info_ = to_info(info), .function = judge, .explain = nullptr, .payload = payload});
+  });
+}
+
+gavel_status gavel_ranker_add_explaining_judge(gavel_ranker* ranker, const gavel_judge_info* info,
+                                               gavel_explain_fn judge, void* payload) {
+  return guard([&] {
+    if (judge == nullptr) refuse("judge is NULL; pass the callback that judges");
+    need(ranker, "ranker")
+        .ranker.add(CallbackJudge{.info_ = to_info(info), .function = nullptr, .explain = judge, .payload = payload});
   });
 }
 

@@ -12,6 +12,11 @@ const gavel::Ranked& at(const gavel_ranking* ranking, std::size_t place) {
   return ranked[place];
 }
 
+void check_judge(std::size_t judge, std::size_t count) {
+  if (judge >= count)
+    refuse("judge is " + std::to_string(judge) + ", but there are " + std::to_string(count) + " judges");
+}
+
 }  // namespace
 
 void gavel_ranking_destroy(gavel_ranking* ranking) {
@@ -46,14 +51,21 @@ gavel_status gavel_ranking_get_ranked(gavel_ranked* out, const gavel_ranking* ra
   });
 }
 
+gavel_status gavel_ranking_get_explanation(gavel_explanation* out, const gavel_ranking* ranking, size_t place,
+                                           size_t judge) {
+  return guard([&] {
+    const auto& verdicts = at(ranking, place).verdicts;
+    check_judge(judge, verdicts.size());
+    fill_sized(out, explain(verdicts[judge]));
+  });
+}
+
 gavel_status gavel_ranking_get_judge(gavel_judge_info* out, double* out_seconds, const gavel_ranking* ranking,
                                      size_t judge) {
   return guard([&] {
     const gavel::Ranking& from = need(ranking, "ranking").ranking;
-    if (judge >= from.judges.size()) {
-      refuse("judge is " + std::to_string(judge) + ", but there are " + std::to_string(from.judges.size()) + " judges");
-    }
-    fill_sized(out, view(from.judges[judge]));
+    check_judge(judge, from.judges.size());
+    fill_sized(out, view(from.judges[judge], ranking->labels[judge]));
     if (out_seconds != nullptr) *out_seconds = judge < from.judge_seconds.size() ? from.judge_seconds[judge] : 0.0;
   });
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "encoder_judge.hpp"
 #include "engine/facts.hpp"
 #include "engine/session.hpp"
 #include "gavel/error.hpp"
@@ -90,10 +91,19 @@ class Judge::Impl {
     } else {
       calibration_ = m.judge->calibration;
       rule_ = m.judge->rule;
-      prompt_ = split_before(m.prompt("judge"), "code");
+      const Prompt& prompt = m.prompt("judge");
+      if (!m.encodes()) prompt_ = split_before(prompt, "code");
       rows_ = m.judge->positive;
       rows_.insert(rows_.end(), m.judge->negative.begin(), m.judge->negative.end());
     }
+    feedback_tokens_ = options.feedback_tokens;
+    if (feedback_tokens_ < 0)
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("feedback_tokens is {}, expected 0 or more", feedback_tokens_));
+    if (feedback_tokens_ > 0 && !(kind_ == JudgeKind::classifier && m.start))
+      throw Error(ErrorCode::unsupported,
+                  fmt::format("judge \"{}:{}\" writes no feedback; only a classifier on an encoder-decoder does",
+                              m.name, word()));
     rule_.threshold = options.threshold.value_or(rule_.threshold);
     rule_.abstain_band = options.abstain_band.value_or(rule_.abstain_band);
     if (!(rule_.threshold >= 0 && rule_.threshold <= 1))
@@ -104,12 +114,17 @@ class Judge::Impl {
 
   [[nodiscard]] JudgeInfo info() const {
     const bool trained = kind_ == JudgeKind::probe || manifest(model_).judge->trained;
-    return {fmt::format("{}:{}", model_.name(), word()), std::string(word()), trained, model_.digest()};
+    return {fmt::format("{}:{}", model_.name(), word()), std::string(word()), trained, model_.digest(), labels()};
   }
 
   std::vector<Verdict> judge(const Task& task, const std::vector<Candidate>& candidates, const Cancel& cancel) {
     if (candidates.empty()) return {};
-    return kind_ == JudgeKind::probe ? by_probe(task, candidates, cancel) : by_prompt(task, candidates, cancel);
+    if (kind_ == JudgeKind::probe) return by_probe(task, candidates, cancel);
+    if (text::blank(task.prompt))
+      throw Error(ErrorCode::invalid_argument, "the task is empty; give what the candidates were to solve");
+    for (std::size_t i = 0; i < candidates.size(); ++i)
+      if (text::blank(candidates[i].text)) refuse_empty(i);
+    return manifest(model_).encodes() ? by_encoder(task, candidates, cancel) : by_prompt(task, candidates, cancel);
   }
 
   Model model_;
@@ -170,14 +185,11 @@ class Judge::Impl {
   }
 
   std::vector<Verdict> by_prompt(const Task& task, const std::vector<Candidate>& candidates, const Cancel& cancel) {
-    if (text::blank(task.prompt))
-      throw Error(ErrorCode::invalid_argument, "the task is empty; give what the candidates were to solve");
     const Tokenizer& tokenizer = *model_.tokenizer();
     Slots slots{{"prompt", task.prompt}, {"language", std::string(spoken(task.language))}};
     const auto prefix = encode(tokenizer, fill(prompt_.shared, slots));
     std::vector<std::vector<std::int32_t>> own;
     for (const Candidate& candidate : candidates) {
-      if (text::blank(candidate.text)) refuse_empty(own.size());
       slots["code"] = candidate.text;
       own.push_back(encode(tokenizer, fill(prompt_.rest, slots)));
     }
@@ -186,9 +198,39 @@ class Judge::Impl {
       const auto logits = session.logits(rows_);
       const std::size_t width = logits.size() / (end - begin);
       for (std::size_t row = 0; row < end - begin; ++row)
-        verdicts.push_back(verdict(log_odds(logits.subspan(row * width, width))));
+        verdicts.push_back(verdict(logits.subspan(row * width, width)));
     });
     return verdicts;
+  }
+
+  std::vector<Verdict> by_encoder(const Task& task, const std::vector<Candidate>& candidates, const Cancel& cancel) {
+    std::vector<Verdict> verdicts;
+    for (EncoderReading& reading : read_with_encoder(model_, task, candidates, feedback_tokens_, cancel)) {
+      verdicts.push_back(verdict(reading.logits));
+      verdicts.back().feedback = std::move(reading.feedback);
+      verdicts.back().truncated = reading.truncated;
+    }
+    return verdicts;
+  }
+
+  /// A verdict from the verbalizers' rows or the labels' logits.
+  [[nodiscard]] Verdict verdict(std::span<const float> values) const {
+    Verdict v = verdict(log_odds(values));
+    if (kind_ == JudgeKind::verbalizer) {
+      v.probabilities = {Calibration::sigmoid(*v.logit), Calibration::sigmoid(-*v.logit)};
+    } else if (values.size() == 1) {
+      v.probabilities = {Calibration::sigmoid(values[0])};
+    } else {
+      const double total = log_sum_exp(values);
+      for (const float value : values) v.probabilities.push_back(std::exp(static_cast<double>(value) - total));
+    }
+    return v;
+  }
+
+  [[nodiscard]] std::vector<std::string> labels() const {
+    if (kind_ == JudgeKind::probe) return {};
+    if (kind_ == JudgeKind::verbalizer) return {"correct", "wrong"};
+    return manifest(model_).labels;
   }
 
   /// The log-odds of "correct": over the verbalizers' rows, or over the labels (one label is a log-odds itself).
@@ -208,7 +250,8 @@ class Judge::Impl {
   JudgeKind kind_ = JudgeKind::automatic;
   Calibration calibration_;
   DecisionRule rule_;
-  SplitPrompt prompt_;
+  SplitPrompt prompt_;  // a decoder's
+  std::int32_t feedback_tokens_ = 0;
   std::vector<std::int64_t> rows_;
 };
 

@@ -79,8 +79,9 @@ Json record(const Candidate& candidate) {
 }
 
 Json record(const Verdict& verdict) {
-  return {
-      {"p_correct", number(verdict.p_correct)}, {"logit", number(verdict.logit)}, {"decision", text(verdict.decision)}};
+  return {{"p_correct", number(verdict.p_correct)}, {"logit", number(verdict.logit)},
+          {"decision", text(verdict.decision)},     {"probabilities", numbers(verdict.probabilities)},
+          {"feedback", verdict.feedback},           {"truncated", verdict.truncated}};
 }
 
 Json record(const Ranked& ranked) {
@@ -94,7 +95,11 @@ Json record(const Ranked& ranked) {
 }
 
 Json record(const JudgeInfo& judge) {
-  return {{"name", judge.name}, {"kind", judge.kind}, {"trained", judge.trained}, {"digest", judge.digest}};
+  return {{"name", judge.name},
+          {"kind", judge.kind},
+          {"trained", judge.trained},
+          {"digest", judge.digest},
+          {"labels", judge.labels}};
 }
 
 Json record(const Task& task) {

@@ -23,6 +23,12 @@ std::vector<std::int32_t> generation_prompt(const Model& model, const Task& task
   if (text::blank(task.prompt))
     throw Error(ErrorCode::invalid_argument, fmt::format("the task{} is empty; give a code prefix or an instruction",
                                                          task.id.empty() ? "" : " \"" + task.id + "\""));
+  if (manifest(model).encodes())
+    throw Error(
+        ErrorCode::unsupported,
+        fmt::format("bundle \"{}\" is an encoder: it judges candidates and cannot continue a prompt; use it as a "
+                    "judge",
+                    model.name()));
   const Prompt& prompt = manifest(model).prompt(task.prompting == Prompting::chat ? "chat" : "completion");
   const auto pieces = fill(prompt, {{"prompt", task.prompt}, {"language", std::string(spoken(task.language))}});
   return encode(*model.tokenizer(), pieces);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,7 +28,7 @@ concept AnyJudge = requires(T& judge, const Task& task, const std::vector<Candid
 enum class JudgeKind {
   automatic,   ///< the bundle's probe where it has one, else its classifier, else its verbalizer
   verbalizer,  ///< softmax over the positive and negative vocabulary rows (the paper's judge)
-  classifier,  ///< a head on the last hidden state
+  classifier,  ///< a head on a decoder's last state, or on an encoder's (RankEF, CodeRanker); also a reward head
   probe        ///< logistic regression on mean-pooled middle-layer states of the candidate's tokens
 };
 
@@ -35,16 +36,23 @@ struct JudgeOptions {
   JudgeKind kind = JudgeKind::automatic;
   std::optional<double> threshold;     ///< overrides the bundle's
   std::optional<double> abstain_band;  ///< overrides the bundle's
+  std::int32_t feedback_tokens = 0;    ///< longest feedback to write about each candidate; 0 writes none
 };
 
-/// P(correct) of candidates by one model. The task is read once for all of them. Not thread-safe; make one per thread
-/// on a shared Model.
+/// P(correct) of candidates by one model. Not thread-safe; make one per thread on a shared Model.
+///
+/// A decoder reads the task once for all candidates. An encoder reads every candidate together with the task, and no
+/// more tokens than its context. Where there are more, its bundle says what is left out: the end of the task, so that
+/// every candidate is read whole (unless it was exported otherwise); the end of the whole text; or nothing, and such a
+/// candidate is refused. Verdict::truncated says how many tokens it was.
 ///
 /// A score does not depend on the candidates beside it: with int8 weights on the CPU it is equal to the last bit; with
 /// floating-point weights the matrix products' summation order may move a probability by up to 1e-5 (fp32) or
 /// 2e-2 (bf16, fp16).
 class Judge {
  public:
+  /// Throws unsupported for a kind of judge the bundle does not have, and where feedback is asked of a model that
+  /// writes none: only a classifier on an encoder-decoder does.
   explicit Judge(Model model, const JudgeOptions& options = {});
   ~Judge();
   Judge(Judge&&) noexcept;
@@ -53,7 +61,7 @@ class Judge {
   [[nodiscard]] JudgeInfo info() const;
 
   /// One verdict per candidate, in order. Throws invalid_argument for an empty task, an empty candidate (by its
-  /// number), invalid UTF-8, or a task and candidate longer than the context.
+  /// number), invalid UTF-8, or a task and candidate longer than the context (an encoder's: see above).
   [[nodiscard]] std::vector<Verdict> judge(const Task& task, const std::vector<Candidate>& candidates,
                                            const Cancel& cancel = {});
 

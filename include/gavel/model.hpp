@@ -58,7 +58,8 @@ class Model {
   [[nodiscard]] std::shared_ptr<const Tokenizer> tokenizer() const;
   [[nodiscard]] const std::string& tokenizer_digest() const;  ///< SHA-256 of the tokenizer file, hex
 
-  /// What `candidates` continuations of up to `max_tokens` after a prompt of `prompt_tokens` will take.
+  /// What `candidates` continuations of up to `max_tokens` after a prompt of `prompt_tokens` will take. An encoder
+  /// holds no keys and values: one pass over prompt and candidate is `scratch`.
   [[nodiscard]] MemoryEstimate estimate(std::int64_t prompt_tokens, std::int64_t candidates,
                                         std::int64_t max_tokens) const;
 

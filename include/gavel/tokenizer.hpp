@@ -11,7 +11,7 @@
 
 namespace gavel {
 
-/// Text to token ids and back: byte-level BPE from a tokenizer.json, or a SentencePiece model.
+/// Text to token ids and back: BPE or Unigram from a tokenizer.json, or a SentencePiece model.
 /// Immutable once opened; every method may be called from several threads.
 class Tokenizer {
  public:

@@ -3,7 +3,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "engine/bundle_files.hpp"
 #include "engine/guard.hpp"
@@ -55,6 +54,7 @@ class Placing {
 
   /// Sets a classifier's head: in the vocabulary's place, or for another one.
   void score(std::map<std::string, MappedTensor>& tensors, std::int64_t labels, std::int64_t hidden) const {
+    if (!program_.hasattr("score")) throw refuse("score.weight has no place in the model");
     const torch::Tensor weight = take(tensors, "score.weight");
     if (weight.sizes() != torch::IntArrayRef{labels, hidden})
       throw refuse(fmt::format("score.weight is [{}], head.labels and the model need [{}, {}]",

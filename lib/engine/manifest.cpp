@@ -36,19 +36,30 @@ DecisionRule read_rule(const Reader& owner) {
   return rule;
 }
 
+Manifest::Truncate read_truncate(const Reader& judge) {
+  const std::string word = judge.text("truncate");
+  if (word == "task") return Manifest::Truncate::task;
+  if (word == "end") return Manifest::Truncate::end;
+  if (word != "refuse") judge.refuse("truncate", "\"task\", \"end\" or \"refuse\"", judge.at("truncate"));
+  return Manifest::Truncate::refuse;
+}
+
 Manifest::SelfTest read_self_test(const Json& item, std::int64_t vocabulary, const std::filesystem::path& where) {
   const Reader read(item, "selftest[].", where);
   Manifest::SelfTest test;
   test.prompt = read.text("prompt");
   test.ids = read.integers<std::int32_t>("ids", 0, vocabulary - 1);
   test.tolerance = read.number("tolerance");
-  if (read.has("logits")) {
-    const Reader logits = read.object("logits");
-    test.logit_ids = logits.integers<std::int64_t>("ids", 0, vocabulary - 1);
-    test.logits = logits.numbers("values");
-    if (test.logits.size() != test.logit_ids.size())
-      logits.refuse("values", fmt::format("{} numbers, one for each id", test.logit_ids.size()), logits.at("values"));
-  }
+  const auto read_logits = [&](const char* key, std::vector<std::int64_t>& ids, std::vector<float>& values) {
+    if (!read.has(key)) return;
+    const Reader logits = read.object(key);
+    ids = logits.integers<std::int64_t>("ids", 0, vocabulary - 1);
+    values = logits.numbers("values");
+    if (values.size() != ids.size())
+      logits.refuse("values", fmt::format("{} numbers, one for each id", ids.size()), logits.at("values"));
+  };
+  read_logits("logits", test.logit_ids, test.logits);
+  read_logits("written", test.written_ids, test.written);
   if (read.has("judge")) {
     const Reader judge = read.object("judge");
     test.judge = {judge.text("prompt"), judge.text("language"), judge.text("code"), judge.number("p_correct"),
@@ -82,9 +93,10 @@ Manifest parse_manifest(std::string_view text, const std::filesystem::path& wher
     throw Error(ErrorCode::corrupt_bundle,
                 fmt::format("{}: format version {}, this library reads {}; export the bundle again with this version",
                             where.string(), found, Manifest::format));
-  if (root.text("kind") != "decoder") root.refuse("kind", "\"decoder\"", root.at("kind"));
-
   Manifest m;
+  m.kind = root.text("kind");
+  if (m.kind != "decoder" && m.kind != "encoder" && m.kind != "encoder_decoder")
+    root.refuse("kind", "\"decoder\", \"encoder\" or \"encoder_decoder\"", root.at("kind"));
   m.name = root.text("name");
   m.precision = root.text("precision");
   if (!std::set<std::string>{"fp32", "bf16", "fp16", "int8"}.contains(m.precision))
@@ -96,23 +108,31 @@ Manifest parse_manifest(std::string_view text, const std::filesystem::path& wher
   m.layers = shape.integer("layers", 1, 1024);
   m.hidden = shape.integer("hidden", 1, large);
   m.heads = shape.integer("heads", 1, 4096);
-  m.kv_heads = shape.integer("kv_heads", 1, m.heads);
-  m.head_dim = shape.integer("head_dim", 16, 4096);
+  m.kv_heads = m.encodes() ? m.heads : shape.integer("kv_heads", 1, m.heads);
+  m.head_dim = shape.integer("head_dim", m.encodes() ? 1 : 16, 4096);
   m.intermediate = shape.integer("intermediate", 1, large);
   m.vocabulary = shape.integer("vocabulary", 1, large);
   m.context = shape.integer("context", 1, large);
-  m.rotary_dim = shape.integer("rotary_dim", 0, m.head_dim);
-  m.rope_switch = shape.integer("rope_switch", 0, large);
+  if (!m.encodes()) {
+    m.rotary_dim = shape.integer("rotary_dim", 0, m.head_dim);
+    m.rope_switch = shape.integer("rope_switch", 0, large);
+  }
   m.tied = shape.flag("tied");
   m.gated = shape.flag("gated");
   if (m.heads % m.kv_heads != 0)
     shape.refuse("kv_heads", fmt::format("a divisor of {} heads", m.heads), shape.at("kv_heads"));
-  if (m.head_dim % 16 != 0) shape.refuse("head_dim", "a multiple of 16", shape.at("head_dim"));
+  if (m.kind == "encoder_decoder") m.decoder_layers = shape.integer("decoder_layers", 1, 1024);
+  if (!m.encodes() && m.head_dim % 16 != 0) shape.refuse("head_dim", "a multiple of 16", shape.at("head_dim"));
 
   const Reader tokenizer = root.object("tokenizer");
   m.tokenizer_file = tokenizer.text("file");
   m.tokenizer_size = static_cast<std::int32_t>(tokenizer.integer("size", 1, m.vocabulary));
-  m.stop_tokens = root.object("tokens").integers<std::int32_t>("stop", 0, m.vocabulary - 1);
+  const Reader tokens = root.object("tokens");
+  m.stop_tokens = tokens.integers<std::int32_t>("stop", 0, m.vocabulary - 1);
+  if (m.kind == "encoder_decoder" && tokens.has("start")) {
+    m.start = static_cast<std::int32_t>(tokens.integer("start", 0, m.vocabulary - 1));
+    if (m.stop_tokens.empty()) tokens.refuse("stop", "at least one token, since the model writes", tokens.at("stop"));
+  }
 
   const Reader prompts = root.object("prompts");
   for (const auto& [name, value] : root.at("prompts").items())
@@ -130,6 +150,8 @@ Manifest parse_manifest(std::string_view text, const std::filesystem::path& wher
   } else if (m.head != "lm") {
     head.refuse("type", "\"lm\" or \"classifier\"", head.at("type"));
   }
+  if (m.encodes() && m.head != "classifier") head.refuse("type", "\"classifier\" in an encoder", head.at("type"));
+  if (m.encodes() && !root.has("judge")) root.refuse("judge", "a judge in an encoder", nullptr);
 
   if (root.has("judge")) {
     const Reader judge = root.object("judge");
@@ -147,10 +169,15 @@ Manifest parse_manifest(std::string_view text, const std::filesystem::path& wher
     if (spec.type != (m.head == "lm" ? "verbalizer" : "classifier"))
       judge.refuse("type", m.head == "lm" ? "\"verbalizer\" with this head" : "\"classifier\" with this head",
                    judge.at("type"));
+    if (m.encodes()) spec.truncate = read_truncate(judge);
     m.judge = std::move(spec);
   }
   if (root.has("probe")) m.probe_file = root.object("probe").text("file");
-  for (const Json& item : root.array("selftest")) m.self_tests.push_back(read_self_test(item, m.vocabulary, where));
+  for (const Json& item : root.array("selftest")) {
+    m.self_tests.push_back(read_self_test(item, m.vocabulary, where));
+    if (!m.self_tests.back().written.empty() && !m.start)
+      root.refuse("selftest[].written", "none in a model that does not write", item.at("written"));
+  }
 
   // Only these names, so that no manifest can point outside its folder.
   static const std::set<std::string> known{"program.pt", "weights.safetensors", "tokenizer.json", "tokenizer.model",

@@ -21,8 +21,11 @@ struct Manifest {
     std::uint64_t bytes = 0;
     std::string sha256;
   };
+  /// What an encoder's judge leaves out of a task and candidate longer than it reads.
+  enum class Truncate { task, end, refuse };
   struct JudgeSpec {
     std::string type;  ///< "verbalizer" or "classifier"
+    Truncate truncate = Truncate::refuse;
     std::vector<std::int64_t> positive, negative;
     bool trained = false;
     Calibration calibration;
@@ -33,6 +36,8 @@ struct Manifest {
     std::vector<std::int32_t> ids;
     std::vector<std::int64_t> logit_ids;
     std::vector<float> logits;
+    std::vector<std::int64_t> written_ids;  ///< an encoder's decoder: logits of the first token it writes
+    std::vector<float> written;
     double tolerance = 0;
     struct Judged {
       std::string prompt, language, code;
@@ -41,10 +46,13 @@ struct Manifest {
     std::optional<Judged> judge;
   };
 
+  std::string kind;  ///< "decoder", "encoder" or "encoder_decoder"
   std::string name, family, precision;
   std::int64_t layers = 0, hidden = 0, heads = 0, kv_heads = 0, head_dim = 0, intermediate = 0, vocabulary = 0,
                context = 0, rotary_dim = 0;
-  std::int64_t rope_switch = 0;  ///< sequences longer than this use the second set of rotary frequencies; 0: one set
+  std::int64_t rope_switch = 0;     ///< sequences longer than this use the second set of rotary frequencies; 0: one set
+  std::int64_t decoder_layers = 0;  ///< of an encoder_decoder
+  std::optional<std::int32_t> start;  ///< the token an encoder's decoder begins to write with, where it can write
   bool tied = false, gated = true;
   std::string tokenizer_file;
   std::int32_t tokenizer_size = 0;
@@ -60,6 +68,9 @@ struct Manifest {
 
   /// The prompt by name; throws unsupported where the bundle has none.
   [[nodiscard]] const Prompt& prompt(std::string_view which) const;
+
+  /// Whether the model reads a whole text at once and classifies it; it cannot continue a prompt.
+  [[nodiscard]] bool encodes() const { return kind != "decoder"; }
 };
 
 /// Parses and validates a manifest. Throws corrupt_bundle naming the field, what was found and what was expected.

@@ -119,6 +119,24 @@ void check_shapes(const Model::Impl& model, const fs::path& bundle) {
   const bool int8 = m.precision == "int8";
   const char* outputs = int8 ? ".scale" : ".weight";
   expect(std::string("embedding") + outputs, 0, m.vocabulary, "vocabulary");
+  if (m.encodes()) {
+    const std::int64_t projections = 3 * m.heads * m.head_dim;
+    const auto stack = [&](const char* name, std::int64_t layers, const char* field) {
+      const std::string last = fmt::format("{}.layers.{}.", name, layers - 1);
+      expect(last + "qkv" + outputs, 0, projections, field);
+      expect(last + "attention_norm.weight", 0, m.hidden, "hidden");
+      if (shapes.contains(fmt::format("{}.layers.{}.attention_norm.weight", name, layers)))
+        expect(std::string(name) + ".layers", 0, layers, field);
+    };
+    stack("encoder", m.layers, "layers, heads and head_dim");
+    if (m.decoder_layers > 0) stack("decoder", m.decoder_layers, "decoder_layers, heads and head_dim");
+    if (shapes.contains("encoder.positions")) expect("encoder.positions", 0, m.context, "context");
+    if (shapes.contains("encoder.distances.weight")) expect("encoder.distances.weight", 0, m.heads, "heads");
+    expect(fmt::format("encoder.layers.{}.mlp.up{}", m.layers - 1, outputs), 0, (m.gated ? 2 : 1) * m.intermediate,
+           "intermediate");
+    expect("head.out.weight", 0, static_cast<std::int64_t>(m.labels.size()), "head.labels");
+    return;
+  }
   expect("norm.weight", 0, m.hidden, "hidden");
   expect("rope.frequencies", 1, m.rotary_dim / 2, "rotary_dim");
   expect(fmt::format("layers.{}.qkv{}", m.layers - 1, outputs), 0, (m.heads + 2 * m.kv_heads) * m.head_dim,

@@ -9,38 +9,12 @@ namespace gavel::text {
 
 namespace {
 
-// Start of the character that ends before `at`, which is above 0.
-std::size_t previous(std::string_view text, std::size_t at) {
-  do {
-    --at;
-  } while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U);
-  return at;
-}
-
 bool ends_in_word(std::string_view text) {
-  return !text.empty() && is_word(read_utf8(text, previous(text, text.size())).code);
+  return !text.empty() && is_word(read_utf8(text, previous_character(text, text.size())).code);
 }
 
 bool begins_with_word(std::string_view text) {
   return !text.empty() && is_word(read_utf8(text, 0).code);
-}
-
-std::size_t white_space_before(std::string_view text, std::size_t at) {
-  while (at > 0) {
-    const std::size_t start = previous(text, at);
-    if (!is_white_space(read_utf8(text, start).code)) break;
-    at = start;
-  }
-  return at;
-}
-
-std::size_t white_space_after(std::string_view text, std::size_t at) {
-  while (at < text.size()) {
-    const Utf8Step step = read_utf8(text, at);
-    if (!is_white_space(step.code)) break;
-    at += step.length;
-  }
-  return at;
 }
 
 }  // namespace

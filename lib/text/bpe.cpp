@@ -1,8 +1,6 @@
 #include "bpe.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 
 #include "utf8.hpp"
 
@@ -19,17 +17,15 @@ Bpe::Bpe(BpeParts parts) : parts_(std::move(parts)) {
     safe_merges_->forbid(forbidden_);
   }
   whole_ = std::make_unique<std::atomic<std::uint8_t>[]>(size);
-  byte_ids_.assign(256, -1);
-  for (unsigned byte = 0; byte < 256; ++byte) {
-    std::array<char, 8> written{};
-    if (parts_.byte_level) {
-      written[0] = static_cast<char>(static_cast<unsigned char>(byte));
-      byte_ids_[byte] = allowed(parts_.vocabulary.find(std::string_view(written.data(), 1)));
-    } else if (parts_.byte_fallback) {
-      std::snprintf(written.data(), written.size(), "<0x%02X>", byte);
-      byte_ids_[byte] = allowed(parts_.vocabulary.find(std::string_view(written.data(), 6)));
+  if (parts_.byte_level) {
+    for (unsigned byte = 0; byte < 256; ++byte) {
+      const auto written = static_cast<char>(static_cast<unsigned char>(byte));
+      byte_ids_.push_back(parts_.vocabulary.find(std::string_view(&written, 1)));
     }
+  } else if (parts_.byte_fallback) {
+    byte_ids_ = byte_token_ids(parts_.vocabulary);
   }
+  for (std::int32_t& id : byte_ids_) id = allowed(id);
 }
 
 std::int32_t Bpe::allowed(std::int32_t id) const {

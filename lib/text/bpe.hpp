@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "vocabulary.hpp"
+#include "word_model.hpp"
 
 namespace gavel::text {
 
@@ -51,21 +51,13 @@ struct BpeParts {
   std::vector<std::int32_t> forbidden;  ///< ids that no text may become: the special tokens'
 };
 
-/// Words to ids. May be used from several threads.
-class Bpe {
+/// Words to ids by merging neighbours.
+class Bpe final : public WordModel {
  public:
   explicit Bpe(BpeParts parts);
 
-  [[nodiscard]] const Vocabulary& vocabulary() const { return parts_.vocabulary; }
-
-  /// Working memory; one per thread.
-  struct Scratch {
-    std::vector<std::int32_t> ids;
-    std::vector<std::uint32_t> ranks;
-  };
-
-  /// Appends the ids of one word (not empty, valid UTF-8).
-  void encode(std::string_view word, Scratch& scratch, std::vector<std::int32_t>& out) const;
+  [[nodiscard]] const Vocabulary& vocabulary() const override { return parts_.vocabulary; }
+  void encode(std::string_view word, Scratch& scratch, std::vector<std::int32_t>& out) const override;
 
  private:
   void symbols(std::string_view word, std::vector<std::int32_t>& ids) const;

@@ -1,13 +1,9 @@
-#include "bpe_json.hpp"
-
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "bpe_json_parts.hpp"
 #include "byte_alphabet.hpp"
-#include "gavel/error.hpp"
-#include "json_reader.hpp"
-#include "utf8.hpp"
+#include "json_parts.hpp"
+#include "model_json.hpp"
 
 namespace gavel::text {
 
@@ -15,18 +11,13 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::int64_t largest_id = 1 << 24;
-
-[[noreturn]] void corrupt(std::string_view name, const std::string& what) {
-  throw Error(ErrorCode::corrupt_bundle, std::string(name) + ": " + what + "; export the bundle again");
-}
-
-// The model's part of the file. It comes after the pre-tokenizer, which says how tokens are written.
-class ModelReader {
+class BpeReader {
  public:
-  ModelReader(BpeFile& file, std::string_view name) : file_(file), model_(file.model), name_(name) {}
+  BpeReader(bool byte_level, TokenizerJson& file, std::string_view name) : file_(file), name_(name) {
+    model_.byte_level = byte_level;
+  }
 
-  void read(JsonReader& reader) {
+  BpeParts read(JsonReader& reader) {
     std::optional<std::string_view> merges;  // where they come before the vocabulary they name
     reader.object([&](std::string_view key) {
       if (key == "vocab") {
@@ -48,6 +39,7 @@ class ModelReader {
       model_.unknown = model_.vocabulary.find(*unknown_);
       if (model_.unknown < 0) corrupt(name_, "the unknown token \"" + *unknown_ + "\" is not in the vocabulary");
     }
+    return std::move(model_);
   }
 
  private:
@@ -126,9 +118,7 @@ class ModelReader {
 
   void read_option(std::string_view key, const Json& value) {
     const auto nothing = [&] { return value.is_null() || (value.is_string() && value.get<std::string>().empty()); };
-    if (key == "type") {
-      if (value != "BPE") refuse_part(name_, "model", value.get<std::string>());
-    } else if (key == "dropout") {
+    if (key == "dropout") {
       if (!value.is_null() && value != 0.0) refuse_part(name_, "model option", "dropout");
     } else if (key == "unk_token") {
       if (!value.is_null()) unknown_ = value.get<std::string>();
@@ -141,97 +131,23 @@ class ModelReader {
       if (model_.byte_fallback && model_.byte_level) refuse_part(name_, "model option", "byte_fallback with ByteLevel");
     } else if (key == "ignore_merges") {
       model_.ignore_merges = value.get<bool>();
-    } else {
+    } else if (key != "type") {
       refuse_part(name_, "model option", key);
     }
   }
 
-  BpeFile& file_;
-  BpeParts& model_;
+  TokenizerJson& file_;
+  BpeParts model_;
   std::string_view name_;
   std::string spelled_;
   std::int32_t last_result_ = -1;
   std::optional<std::string> unknown_;
 };
 
-// The parts around the model. Padding, truncation and post-processing belong to calls that Gavel does not make.
-class FileReader {
- public:
-  explicit FileReader(std::string_view name) : name_(name) {}
-
-  BpeFile read(std::string_view json) {
-    JsonReader reader(json, name_);
-    std::optional<std::string_view> model;  // where it comes before the pre-tokenizer
-    bool read_model = false, seen_pretokenizer = false;
-    reader.object([&](std::string_view key) {
-      if (key == "model" && seen_pretokenizer) {
-        ModelReader(file_, name_).read(reader);
-        read_model = true;
-      } else if (key == "model") {
-        model = reader.raw();
-      } else if (key == "pre_tokenizer") {
-        PreTokenizerPart part = read_pretokenizer(Json::parse(reader.raw()), name_);
-        file_.pretokenizer = std::move(part.pretokenizer);
-        file_.model.byte_level = part.byte_level;
-        seen_pretokenizer = true;
-      } else {
-        read_part(key, reader);
-      }
-    });
-    reader.end();
-    if (model) {
-      JsonReader inner = reader.within(*model);
-      ModelReader(file_, name_).read(inner);
-    } else if (!read_model) {
-      corrupt(name_, "the model is missing");
-    }
-    finish();
-    return std::move(file_);
-  }
-
- private:
-  void read_part(std::string_view key, JsonReader& reader) {
-    const std::string_view raw = reader.raw();
-    if (key == "normalizer") {
-      file_.normalizer = read_normalizer(Json::parse(raw), name_);
-    } else if (key == "decoder") {
-      file_.decoder = read_decoder(Json::parse(raw), name_);
-      seen_decoder_ = true;
-    } else if (key == "added_tokens") {
-      file_.added = read_added_tokens(Json::parse(raw), name_);
-    } else if (key == "version") {
-      if (Json::parse(raw) != "1.0") refuse_part(name_, "format version", raw);
-    } else if (key != "truncation" && key != "padding" && key != "post_processor") {
-      refuse_part(name_, "part", key);
-    }
-  }
-
-  void finish() {
-    if (!seen_decoder_) (void)read_decoder(nullptr, name_);
-    if (file_.decoder.byte_level != file_.model.byte_level) {
-      refuse_part(name_, "decoder", "that does not undo the pre_tokenizer (ByteLevel in one of them only)");
-    }
-    for (const AddedToken& token : file_.added) {
-      if (token.special) file_.model.forbidden.push_back(token.id);
-    }
-  }
-
-  std::string_view name_;
-  BpeFile file_;
-  bool seen_decoder_ = false;
-};
-
 }  // namespace
 
-BpeFile read_bpe_json(std::string_view json, std::string_view name) {
-  if (const std::size_t bad = find_invalid_utf8(json); bad != std::string_view::npos) {
-    corrupt(name, "not UTF-8 at byte " + std::to_string(bad));
-  }
-  try {
-    return FileReader(name).read(json);
-  } catch (const Json::exception& error) {
-    corrupt(name, std::string("a part is not as it should be (") + error.what() + ")");
-  }
+BpeParts read_bpe(JsonReader& reader, bool byte_level, TokenizerJson& file, std::string_view name) {
+  return BpeReader(byte_level, file, name).read(reader);
 }
 
 }  // namespace gavel::text

@@ -14,9 +14,10 @@ int byte_of_token(std::string_view written) {
   return error == std::errc() && end == written.data() + 5 ? static_cast<int>(value) : -1;
 }
 
-std::string Decoder::bytes(std::string_view written) const {
+std::string Decoder::bytes(std::string_view written, bool first) const {
   if (byte_level) return bytes_of_written(written).value_or(std::string(written));
   std::string text(written);
+  if (first && !left_out_of_first.empty()) text = replace_all(text, left_out_of_first, "");
   for (const auto& [from, to] : replacements) text = replace_all(text, from, to);
   const int byte = byte_fallback ? byte_of_token(text) : -1;
   if (byte >= 0) return std::string(1, static_cast<char>(static_cast<unsigned char>(byte)));

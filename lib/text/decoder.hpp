@@ -12,11 +12,12 @@ struct Decoder {
   bool byte_level = false;                                        ///< tokens are written in the byte alphabet
   std::vector<std::pair<std::string, std::string>> replacements;  ///< in each token, in order
   bool byte_fallback = false;                                     ///< <0xNN> is a byte
+  std::string left_out_of_first;                                  ///< all of it, from the first token alone
   std::string strip;                                              ///< taken off the start of the joined text ...
   int strip_count = 0;                                            ///< ... at most so many times
 
-  /// The bytes a written token stands for.
-  [[nodiscard]] std::string bytes(std::string_view written) const;
+  /// The bytes a written token stands for; `first`: where it is the first of a text.
+  [[nodiscard]] std::string bytes(std::string_view written, bool first = false) const;
 
   /// The joined text without what is to be stripped.
   [[nodiscard]] std::string_view stripped(std::string_view joined) const;

@@ -1,6 +1,7 @@
 #include "json_reader.hpp"
 
 #include <charconv>
+#include <limits>
 
 #include "utf8.hpp"
 
@@ -8,7 +9,32 @@ namespace gavel::text {
 
 namespace {
 constexpr std::size_t deepest = 64;
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
 }
+
+// 10^exponent, correctly rounded; exponent from 0 to 308.
+double power_of_ten(int exponent) {
+  const std::string written = "1e" + std::to_string(exponent);
+  double power = 0;
+  std::from_chars(written.data(), written.data() + written.size(), power);
+  return power;
+}
+
+// serde_json's f64_from_parts.
+double scaled(std::uint64_t digits, std::int64_t exponent) {
+  constexpr int largest = 308;
+  auto value = static_cast<double>(digits);
+  while (exponent < -largest && value != 0) {
+    value /= power_of_ten(largest);
+    exponent += largest;
+  }
+  if (value == 0) return value;
+  return exponent < 0 ? value / power_of_ten(static_cast<int>(-exponent))
+                      : value * power_of_ten(static_cast<int>(exponent));
+}
+}  // namespace
 
 void JsonReader::fail(std::string_view what) const {
   throw Error(ErrorCode::corrupt_bundle, std::string(name_) + " is not a valid tokenizer: " + std::string(what) +
@@ -117,6 +143,39 @@ std::int64_t JsonReader::integer() {
   return value;
 }
 
+double JsonReader::number() {
+  const bool negative = peek() == '-';
+  if (negative) ++at_;
+  constexpr std::uint64_t largest = std::numeric_limits<std::uint64_t>::max();
+  std::uint64_t digits = 0;
+  std::int64_t exponent = 0;
+  bool full = false;  // no room for further digits
+  const std::size_t start = at_;
+  const auto read_digits = [&](bool fraction) {
+    for (; at_ < json_.size() && is_digit(json_[at_]); ++at_) {
+      const auto digit = static_cast<std::uint64_t>(json_[at_] - '0');
+      full = full || digits > (largest - digit) / 10;
+      if (!full) digits = digits * 10 + digit;
+      if (full != fraction) exponent += fraction ? -1 : 1;
+    }
+  };
+  read_digits(false);
+  if (at_ == start) fail("expected a number");
+  if (at_ < json_.size() && json_[at_] == '.') {
+    ++at_;
+    read_digits(true);
+  }
+  if (at_ < json_.size() && (json_[at_] == 'e' || json_[at_] == 'E')) {
+    ++at_;
+    if (at_ < json_.size() && json_[at_] == '+') ++at_;
+    exponent += integer();
+  }
+  constexpr std::int64_t limit = 100'000;
+  if (exponent > 308 || exponent < -limit) fail("a number out of range");
+  const double value = scaled(digits, exponent);
+  return negative ? -value : value;
+}
+
 std::string_view JsonReader::raw() {
   (void)peek();
   const std::size_t start = at_;
@@ -142,6 +201,19 @@ std::string_view JsonReader::raw() {
     }
   } while (!open.empty());
   return json_.substr(start, at_ - start);
+}
+
+std::optional<std::string_view> JsonReader::member(std::string_view key) const {
+  JsonReader reader(*this);
+  reader.expect('{');
+  while (reader.peek() != '}') {
+    const bool found = reader.string() == key;
+    reader.expect(':');
+    const std::string_view value = reader.raw();
+    if (found) return value;
+    if (reader.peek() == ',') reader.expect(',');
+  }
+  return std::nullopt;
 }
 
 }  // namespace gavel::text

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -36,8 +37,15 @@ class JsonReader {
 
   [[nodiscard]] std::int64_t integer();
 
+  /// A number as the reference's reader takes it: 64 bits of digits, then one multiplication or division by a power
+  /// of ten. One in ten differs from the nearest double in its last bit, and ties between sums hang on that bit.
+  [[nodiscard]] double number();
+
   /// The value here as it is written, stepped over. Only its nesting is checked.
   [[nodiscard]] std::string_view raw();
+
+  /// The raw value of a member of the object here, which is read as far as that. None where there is no such member.
+  [[nodiscard]] std::optional<std::string_view> member(std::string_view key) const;
 
   /// The first character of the value here.
   [[nodiscard]] char peek();

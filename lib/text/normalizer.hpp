@@ -1,19 +1,18 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "pattern.hpp"
+
 namespace gavel::text {
 
-/// What is done to a text before it is split into words: a sequence of steps, often none.
+/// What is done to a text before it is split into words: steps in order, often none.
 class Normalizer {
  public:
-  struct Step {
-    enum class Kind { nfc, prepend, replace };
-    Kind kind = Kind::nfc;
-    std::string from, to;  ///< replace: from and to; prepend: to
-  };
+  using Step = std::function<std::string(std::string_view)>;
 
   Normalizer() = default;
   explicit Normalizer(std::vector<Step> steps) : steps_(std::move(steps)) {}
@@ -27,5 +26,11 @@ class Normalizer {
 
 /// Every occurrence of `from` (not empty), left to right, replaced by `to`.
 [[nodiscard]] std::string replace_all(std::string_view text, std::string_view from, std::string_view to);
+
+/// Every match of the pattern replaced by `to`.
+[[nodiscard]] std::string replace_matches(std::string_view text, const Pattern& pattern, std::string_view to);
+
+/// Without the white space at its left or right end.
+[[nodiscard]] std::string_view strip(std::string_view text, bool left, bool right);
 
 }  // namespace gavel::text

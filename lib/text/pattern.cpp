@@ -50,8 +50,8 @@ Pattern::Pattern(const std::string& pattern) : code_(std::make_unique<Code>()) {
   code_->compiled.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options, &error,
                                       &offset, context.get()));
   if (!code_->compiled) {
-    throw Error(ErrorCode::unsupported, "pre-tokenizer pattern \"" + pattern + "\": " + message_of(error) +
-                                            " at byte " + std::to_string(offset));
+    throw Error(ErrorCode::unsupported,
+                "pattern \"" + pattern + "\": " + message_of(error) + " at byte " + std::to_string(offset));
   }
   // Without a just-in-time compiler the same matches are found, only slower.
   (void)pcre2_jit_compile(code_->compiled.get(), PCRE2_JIT_COMPLETE);

@@ -46,6 +46,25 @@ class Pattern {
   /// The first match at or after `from` in valid UTF-8.
   [[nodiscard]] std::optional<Match> find(std::string_view text, std::size_t from, MatchMemory& memory) const;
 
+  /// Calls `each` with every match in valid UTF-8, left to right. An empty match is none where another ends before it.
+  template <class Each>
+  void each_match(std::string_view text, MatchMemory& memory, Each&& each) const {
+    std::optional<std::size_t> last_end;
+    for (std::size_t from = 0; !text.empty() && from <= text.size() && last_end != text.size();) {
+      const std::optional<Match> match = find(text, from, memory);
+      if (!match) return;
+      from = match->end;
+      if (match->begin == match->end && last_end == match->end) {
+        do {
+          ++from;
+        } while (from < text.size() && (static_cast<unsigned char>(text[from]) & 0xC0U) == 0x80U);
+        continue;
+      }
+      last_end = match->end;
+      each(*match);
+    }
+  }
+
  private:
   struct Code;
   std::unique_ptr<Code> code_;

@@ -45,9 +45,8 @@ class Translation {
 
  private:
   [[noreturn]] void refuse(std::string_view construct) const {
-    throw Error(ErrorCode::unsupported, "pre-tokenizer pattern \"" + std::string(pattern_) +
-                                            "\": " + std::string(construct) + " at byte " + std::to_string(at_) +
-                                            " is not known to this build");
+    throw Error(ErrorCode::unsupported, "pattern \"" + std::string(pattern_) + "\": " + std::string(construct) +
+                                            " at byte " + std::to_string(at_) + " is not known to this build");
   }
 
   void character(char c) {

@@ -5,6 +5,24 @@
 
 namespace gavel::text {
 
+namespace {
+
+using Behavior = PreTokenizer::Step::Behavior;
+
+// Calls `pass(begin, end, matched)` for the matches and what lies between them, in order.
+template <class Pass>
+void each_part(const PreTokenizer::Step& step, std::string_view piece, MatchMemory& memory, Pass&& pass) {
+  std::size_t done = 0;
+  step.pattern->each_match(piece, memory, [&](Match match) {
+    if (match.begin > done) pass(done, match.begin, step.invert);
+    pass(match.begin, match.end, !step.invert);
+    done = match.end;
+  });
+  if (done < piece.size()) pass(done, piece.size(), step.invert);
+}
+
+}  // namespace
+
 void PreTokenizer::run(std::size_t step, std::string_view piece, bool at_start, MatchMemory& memory,
                        const Emit& emit) const {
   if (piece.empty()) return;
@@ -22,27 +40,32 @@ void PreTokenizer::run(std::size_t step, std::string_view piece, bool at_start, 
 void PreTokenizer::split(std::size_t step, std::string_view piece, bool at_start, MatchMemory& memory,
                          const Emit& emit) const {
   const Step& now = steps_[step];
-  const auto pass = [&](std::size_t begin, std::size_t end, bool matched) {
-    if (now.remove && matched != now.invert) return;
-    run(step + 1, piece.substr(begin, end - begin), at_start && begin == 0, memory, emit);
-  };
-  std::size_t done = 0;
-  for (std::size_t from = 0; from < piece.size();) {
-    const std::optional<Match> match = now.pattern->find(piece, from, memory);
-    if (!match) break;
-    if (match->end == match->begin) {
-      // An empty match splits too; the search goes on behind the next character.
-      if (match->begin > done) pass(done, match->begin, false);
-      done = match->begin;
-      from = match->begin + 1;
-      while (from < piece.size() && (static_cast<unsigned char>(piece[from]) & 0xC0U) == 0x80U) ++from;
-      continue;
-    }
-    if (match->begin > done) pass(done, match->begin, false);
-    pass(match->begin, match->end, true);
-    from = done = match->end;
+  if (now.behavior != Behavior::isolated && now.behavior != Behavior::removed) {
+    return split_and_merge(step, piece, at_start, memory, emit);
   }
-  if (done < piece.size()) pass(done, piece.size(), false);
+  each_part(now, piece, memory, [&](std::size_t begin, std::size_t end, bool matched) {
+    if (matched && now.behavior == Behavior::removed) return;
+    run(step + 1, piece.substr(begin, end - begin), at_start && begin == 0, memory, emit);
+  });
+}
+
+void PreTokenizer::split_and_merge(std::size_t step, std::string_view piece, bool at_start, MatchMemory& memory,
+                                   const Emit& emit) const {
+  const Step& now = steps_[step];
+  std::vector<std::size_t> ends;
+  std::optional<bool> previous;  // whether the part before was a match
+  each_part(now, piece, memory, [&](std::size_t, std::size_t end, bool matched) {
+    const bool joins = previous && (now.behavior == Behavior::contiguous             ? matched == *previous
+                                    : now.behavior == Behavior::merged_with_previous ? matched && !*previous
+                                                                                     : !matched && *previous);
+    previous = matched;
+    joins ? void(ends.back() = end) : ends.push_back(end);
+  });
+  std::size_t begin = 0;
+  for (const std::size_t end : ends) {
+    run(step + 1, piece.substr(begin, end - begin), at_start && begin == 0, memory, emit);
+    begin = end;
+  }
 }
 
 void PreTokenizer::metaspace(std::size_t step, std::string_view piece, bool at_start, MatchMemory& memory,
@@ -60,6 +83,10 @@ void PreTokenizer::metaspace(std::size_t step, std::string_view piece, bool at_s
 
 Pattern gpt2_pattern() {
   return Pattern(translate_pattern(R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"));
+}
+
+Pattern white_space_pattern() {
+  return Pattern(translate_pattern(R"(\s)"));
 }
 
 Pattern digits_pattern(bool individual) {

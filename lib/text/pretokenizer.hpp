@@ -10,8 +10,8 @@
 
 namespace gavel::text {
 
-/// Splits text into the words that BPE then works on, one by one: a sequence of steps, each of which splits what the
-/// one before it left.
+/// Splits text into the words that the model then works on, one by one: a sequence of steps, each of which splits what
+/// the one before it left.
 class PreTokenizer {
  public:
   struct Step {
@@ -20,9 +20,12 @@ class PreTokenizer {
       prefix,     ///< puts `text` before a piece that does not begin with it
       metaspace,  ///< spaces become `text`, which is also put first
     };
+    /// What becomes of a split's matches: pieces of their own, nothing, the end of the piece before, the beginning of
+    /// the piece behind, or one piece with the matches beside it.
+    enum class Behavior { isolated, removed, merged_with_previous, merged_with_next, contiguous };
     Kind kind = Kind::split;
     std::optional<Pattern> pattern;
-    bool remove = false;       ///< split: the matches are left out
+    Behavior behavior = Behavior::isolated;
     bool invert = false;       ///< split: matches and what lies between them change places
     std::string text;          ///< prefix, metaspace
     bool only_first = false;   ///< metaspace: put `text` first only where the whole text begins
@@ -43,6 +46,8 @@ class PreTokenizer {
  private:
   void run(std::size_t step, std::string_view piece, bool at_start, MatchMemory& memory, const Emit& emit) const;
   void split(std::size_t step, std::string_view piece, bool at_start, MatchMemory& memory, const Emit& emit) const;
+  void split_and_merge(std::size_t step, std::string_view piece, bool at_start, MatchMemory& memory,
+                       const Emit& emit) const;
   void metaspace(std::size_t step, std::string_view piece, bool at_start, MatchMemory& memory, const Emit& emit) const;
 
   std::vector<Step> steps_;
@@ -50,6 +55,9 @@ class PreTokenizer {
 
 /// GPT-2's pattern, which byte-level pre-tokenizers use unless told otherwise.
 [[nodiscard]] Pattern gpt2_pattern();
+
+/// A single character of white space.
+[[nodiscard]] Pattern white_space_pattern();
 
 /// Characters that are numbers to the reference's digit splitter: single ones, or runs of them.
 [[nodiscard]] Pattern digits_pattern(bool individual);

@@ -4,13 +4,15 @@
 namespace gavel {
 
 std::string StreamDecoder::push(std::int32_t id) {
-  std::string_view bytes = tokenizer_->bytes(id);
+  const std::string_view bytes = tokenizer_->bytes(id);
   if (first_ && !bytes.empty()) {
     first_ = false;
     // Where decoding drops the space that the tokenizer put before the text, so does the stream.
-    if (!continues_ && bytes.front() == ' ' && tokenizer_->decode({id}).size() < bytes.size()) bytes.remove_prefix(1);
+    const std::string alone = !continues_ && bytes.front() == ' ' ? tokenizer_->decode({id}) : std::string(bytes);
+    pending_ += alone.size() < bytes.size() ? std::string_view(alone) : bytes;
+  } else {
+    pending_ += bytes;
   }
-  pending_ += bytes;
   std::string out;
   pending_.erase(0, text::append_lossy_utf8(out, pending_));
   return out;

@@ -5,8 +5,8 @@
 #include <fstream>
 #include <iterator>
 
-#include "bpe_tokenizer.hpp"
 #include "check.hpp"
+#include "json_tokenizer.hpp"
 #include "sentencepiece.hpp"
 
 namespace gavel {
@@ -35,7 +35,7 @@ std::shared_ptr<const Tokenizer> Tokenizer::open(const std::filesystem::path& fi
 }
 
 std::shared_ptr<const Tokenizer> Tokenizer::from_bytes(std::string_view bytes, std::string_view name) {
-  if (name.ends_with(".json")) return text::open_bpe(bytes, name);
+  if (name.ends_with(".json")) return text::open_tokenizer_json(bytes, name);
   if (name.ends_with(".model")) return text::open_sentencepiece(bytes, name);
   throw Error(ErrorCode::unsupported, "tokenizer file " + std::string(name) +
                                           ": only tokenizer.json and SentencePiece's tokenizer.model are known");

@@ -2,22 +2,14 @@
 
 #include <utf8proc.h>
 
-#include <algorithm>
+#include <cstdint>
 #include <cstdio>
-#include <cstdlib>
-#include <iterator>
-#include <new>
 
-#include "gavel/error.hpp"
 #include "utf8.hpp"
 
 namespace gavel::text {
 
 namespace {
-
-struct Range {
-  char32_t first, last;
-};
 
 struct CategoryRange {
   char32_t first, last;
@@ -61,35 +53,26 @@ constexpr CategoryRange newer[] = {
     {0x1FAF7, 0x1FAF8, "So"}, {0x1FBCB, 0x1FBEF, "So"},
 };
 
-// Combining marks that the reference's normaliser does not know yet (Unicode 10 and later): it leaves them where they
-// are and composes nothing across them.
-constexpr Range unknown_to_nfc[] = {
-    {0x7FD, 0x7FD},     {0x898, 0x89F},     {0x8CA, 0x8D3},     {0x9FE, 0x9FE},     {0xC3C, 0xC3C},
-    {0xD3B, 0xD3C},     {0xEBA, 0xEBA},     {0x1715, 0x1715},   {0x1ABF, 0x1ACE},   {0x1DF6, 0x1DFA},
-    {0xA82C, 0xA82C},   {0x10D24, 0x10D27}, {0x10EAB, 0x10EAC}, {0x10EFD, 0x10EFF}, {0x10F46, 0x10F50},
-    {0x10F82, 0x10F85}, {0x11070, 0x11070}, {0x1133B, 0x1133B}, {0x1145E, 0x1145E}, {0x11839, 0x1183A},
-    {0x11930, 0x11930}, {0x1193D, 0x1193E}, {0x11943, 0x11943}, {0x119E0, 0x119E0}, {0x11A34, 0x11A34},
-    {0x11A47, 0x11A47}, {0x11A99, 0x11A99}, {0x11D42, 0x11D42}, {0x11D44, 0x11D45}, {0x11D97, 0x11D97},
-    {0x11F41, 0x11F42}, {0x16FF0, 0x16FF1}, {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE},
-    {0x1E2EC, 0x1E2EF}, {0x1E4EC, 0x1E4EF},
+// Capital letters that are newer than utf8proc's tables, and how far away their small ones are.
+struct Capitals {
+  char32_t first, last;
+  std::int32_t distance;
+};
+constexpr Capitals newer_capitals[] = {
+    {0x1C89, 0x1C89, 1},      {0xA7CB, 0xA7CB, 0x264 - 0xA7CB},
+    {0xA7CC, 0xA7CC, 1},      {0xA7CE, 0xA7CE, 1},
+    {0xA7D2, 0xA7D2, 1},      {0xA7D4, 0xA7D4, 1},
+    {0xA7DA, 0xA7DA, 1},      {0xA7DC, 0xA7DC, 0x19B - 0xA7DC},
+    {0x10D50, 0x10D65, 0x20}, {0x16EA0, 0x16EB8, 0x1B},
 };
 
-bool blocks_nfc(char32_t code) {
-  const auto* after = std::upper_bound(std::begin(unknown_to_nfc), std::end(unknown_to_nfc), code,
-                                       [](char32_t value, const Range& range) { return value < range.first; });
-  return after != std::begin(unknown_to_nfc) && code <= std::prev(after)->last;
-}
-
-void append_nfc(std::string& out, std::string_view text) {
-  if (text.empty()) return;
-  utf8proc_uint8_t* normal = nullptr;
-  const utf8proc_ssize_t size =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
-                   &normal, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
-  if (size == UTF8PROC_ERROR_NOMEM) throw std::bad_alloc();
-  if (size < 0) throw Error(ErrorCode::internal, std::string("normalising text failed: ") + utf8proc_errmsg(size));
-  out.append(reinterpret_cast<const char*>(normal), static_cast<std::size_t>(size));
-  std::free(normal);
+char32_t lower(char32_t code) {
+  for (const Capitals& capitals : newer_capitals) {
+    if (code >= capitals.first && code <= capitals.last) {
+      return static_cast<char32_t>(static_cast<std::int32_t>(code) + capitals.distance);
+    }
+  }
+  return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(code)));
 }
 
 }  // namespace
@@ -98,6 +81,47 @@ bool is_white_space(char32_t code) noexcept {
   return (code >= 0x09 && code <= 0x0D) || code == 0x20 || code == 0x85 || code == 0xA0 || code == 0x1680 ||
          (code >= 0x2000 && code <= 0x200A) || code == 0x2028 || code == 0x2029 || code == 0x202F || code == 0x205F ||
          code == 0x3000;
+}
+
+std::size_t previous_character(std::string_view text, std::size_t at) noexcept {
+  do {
+    --at;
+  } while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U);
+  return at;
+}
+
+std::size_t white_space_before(std::string_view text, std::size_t at) noexcept {
+  while (at > 0) {
+    const std::size_t start = previous_character(text, at);
+    if (!is_white_space(read_utf8(text, start).code)) break;
+    at = start;
+  }
+  return at;
+}
+
+std::size_t white_space_after(std::string_view text, std::size_t at) noexcept {
+  while (at < text.size()) {
+    const Utf8Step step = read_utf8(text, at);
+    if (!is_white_space(step.code)) break;
+    at += step.length;
+  }
+  return at;
+}
+
+std::string lowercase(std::string_view text) {
+  constexpr char32_t dotted_capital_i = 0x130;
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t at = 0; at < text.size();) {
+    const Utf8Step step = read_utf8(text, at);
+    if (step.code == dotted_capital_i) {
+      out += "i\u0307";  // the only one that becomes two characters
+    } else {
+      append_utf8(out, lower(step.code));
+    }
+    at += step.length;
+  }
+  return out;
 }
 
 bool is_word(char32_t code) noexcept {
@@ -130,26 +154,6 @@ std::string newer_characters(std::string_view category) {
                   static_cast<unsigned>(range.last));
     out += written;
   }
-  return out;
-}
-
-std::string nfc(std::string_view text) {
-  // Text whose characters all come before the first combining mark (U+0300, whose first byte is 0xCC) is normal.
-  const auto marked = [](char c) { return static_cast<unsigned char>(c) >= 0xCC; };
-  if (std::none_of(text.begin(), text.end(), marked)) return std::string(text);
-  std::string out;
-  out.reserve(text.size());
-  std::size_t start = 0;
-  for (std::size_t at = 0; at < text.size();) {
-    const Utf8Step step = read_utf8(text, at);
-    if (blocks_nfc(step.code)) {
-      append_nfc(out, text.substr(start, at - start));
-      out += text.substr(at, step.length);
-      start = at + step.length;
-    }
-    at += step.length;
-  }
-  append_nfc(out, text.substr(start));
   return out;
 }
 

@@ -309,6 +309,80 @@ static void test_own_judge(void) {
   gavel_ranker_destroy(ranker);
 }
 
+/* Says of each candidate what class it is of, and why; the second it leaves out where the payload says so. */
+static int32_t explain_by_length(gavel_verdicts* out, const gavel_task* task, const gavel_candidates* candidates,
+                                 const gavel_cancel* cancel, void* payload) {
+  static const double probabilities[] = {0.25, 0.75};
+  gavel_explanation explanation;
+  size_t count = 0;
+  size_t i;
+  (void)task;
+  (void)candidates;
+  (void)cancel;
+  CHECK(gavel_verdicts_count(&count, out) == GAVEL_OK);
+  CHECK(gavel_explanation_init(&explanation, sizeof explanation) == GAVEL_OK);
+  CHECK(isnan(explanation.verdict.p_correct) && explanation.verdict.decision == GAVEL_ABSTAIN);
+  CHECK(gavel_verdicts_set(out, 0, &explanation) == GAVEL_INVALID_ARGUMENT);
+  SAYS("p_correct");
+  CHECK(gavel_verdicts_set(out, count, &explanation) == GAVEL_INVALID_ARGUMENT);
+  SAYS("index");
+  for (i = 0; i < count - (size_t)(*(int32_t*)payload != 0); ++i) {
+    explanation.verdict.p_correct = 0.75;
+    explanation.verdict.decision = GAVEL_CORRECT;
+    explanation.probabilities = probabilities;
+    explanation.probability_count = 2;
+    explanation.feedback = text("reads well");
+    explanation.truncated = 3;
+    CHECK(gavel_verdicts_set(out, i, &explanation) == GAVEL_OK);
+  }
+  return GAVEL_OK;
+}
+
+static void test_explaining_judge(void) {
+  gavel_ranker* ranker = NULL;
+  gavel_ranking* ranking = NULL;
+  gavel_candidates* list = NULL;
+  gavel_judge_info info;
+  gavel_explanation explanation;
+  gavel_task task;
+  gavel_text labels[2];
+  gavel_text json;
+  int32_t leave_one_out = 0;
+  labels[0] = text("wrong");
+  labels[1] = text("correct");
+  CHECK(gavel_ranker_create(&ranker, NULL) == GAVEL_OK);
+  CHECK(gavel_judge_info_init(&info, sizeof info) == GAVEL_OK && info.label_count == 0);
+  info.name = text("reader");
+  info.labels = labels;
+  info.label_count = 2;
+  CHECK(gavel_ranker_add_explaining_judge(ranker, &info, NULL, NULL) == GAVEL_INVALID_ARGUMENT);
+  CHECK(gavel_ranker_add_explaining_judge(ranker, &info, explain_by_length, &leave_one_out) == GAVEL_OK);
+  CHECK(gavel_task_init(&task, sizeof task) == GAVEL_OK);
+  task.prompt = text("int f() {");
+  CHECK(gavel_candidates_create(&list) == GAVEL_OK);
+  CHECK(gavel_candidates_add_text(list, text("return 1;")) == GAVEL_OK);
+  CHECK(gavel_candidates_add_text(list, text("return 2;")) == GAVEL_OK);
+  CHECK(gavel_ranker_rank(&ranking, ranker, &task, list, NULL, NULL) == GAVEL_OK);
+  explanation.size = sizeof explanation;
+  CHECK(gavel_ranking_get_explanation(&explanation, ranking, 1, 0) == GAVEL_OK);
+  CHECK(explanation.verdict.p_correct == 0.75 && explanation.verdict.decision == GAVEL_CORRECT);
+  CHECK(explanation.probability_count == 2 && explanation.probabilities[1] == 0.75);
+  CHECK(equals(explanation.feedback, "reads well") && explanation.truncated == 3);
+  CHECK(gavel_ranking_get_explanation(&explanation, ranking, 1, 1) == GAVEL_INVALID_ARGUMENT);
+  CHECK(gavel_ranking_get_explanation(&explanation, ranking, 2, 0) == GAVEL_INVALID_ARGUMENT);
+  info.size = sizeof info;
+  CHECK(gavel_ranking_get_judge(&info, NULL, ranking, 0) == GAVEL_OK && info.label_count == 2);
+  CHECK(equals(info.labels[1], "correct"));
+  CHECK(gavel_ranking_to_json(&json, ranking) == GAVEL_OK && strstr(json.data, "reads well") != NULL);
+  gavel_ranking_destroy(ranking);
+  leave_one_out = 1;
+  CHECK(gavel_ranker_rank(&ranking, ranker, &task, list, NULL, NULL) == GAVEL_INVALID_ARGUMENT && ranking == NULL);
+  SAYS("reader");
+  gavel_verdicts_destroy(NULL);
+  gavel_candidates_destroy(list);
+  gavel_ranker_destroy(ranker);
+}
+
 /* ---- With a bundle ---------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -425,6 +499,9 @@ static void test_judge(const gavel_model* model, const gavel_task* task) {
   gavel_judge_info info;
   gavel_verdict verdicts[2];
   gavel_verdict alone;
+  gavel_verdicts* explained = NULL;
+  gavel_explanation explanation;
+  gavel_judge* mute = NULL;
   const int32_t layers[2] = {0, 1};
   float* states = NULL;
   size_t hidden = 0;
@@ -447,6 +524,21 @@ static void test_judge(const gavel_model* model, const gavel_task* task) {
   CHECK(gavel_judge_judge(verdicts, 2, judge, task, list, NULL) == GAVEL_OK);
   for (i = 0; i < 2; ++i) CHECK(verdicts[i].p_correct >= 0 && verdicts[i].p_correct <= 1 && !isnan(verdicts[i].logit));
   CHECK(fabs(alone.p_correct - verdicts[0].p_correct) < 1e-5);
+  CHECK(info.label_count == 2 && equals(info.labels[0], "correct"));
+  CHECK(gavel_judge_explain(&explained, judge, task, list, NULL) == GAVEL_OK);
+  CHECK(gavel_verdicts_count(&i, explained) == GAVEL_OK && i == 2);
+  explanation.size = sizeof explanation;
+  CHECK(gavel_verdicts_get(&explanation, explained, 0) == GAVEL_OK);
+  CHECK(explanation.verdict.p_correct == verdicts[0].p_correct && explanation.feedback.size == 0);
+  CHECK(explanation.probability_count == 2 &&
+        fabs(explanation.probabilities[0] + explanation.probabilities[1] - 1) < 1e-12);
+  CHECK(gavel_verdicts_get(&explanation, explained, 2) == GAVEL_INVALID_ARGUMENT);
+  gavel_verdicts_destroy(explained);
+  options.feedback_tokens = 8;
+  CHECK(gavel_judge_create(&mute, model, &options) == GAVEL_UNSUPPORTED && mute == NULL);
+  SAYS("no feedback");
+  options.feedback_tokens = -1;
+  CHECK(gavel_judge_create(&mute, model, &options) == GAVEL_INVALID_ARGUMENT);
   CHECK(gavel_tap(&states, &hidden, model, task, list, layers, 2, NULL) == GAVEL_OK && hidden > 0);
   gavel_free(states);
   CHECK(gavel_candidates_add_text(list, text("")) == GAVEL_OK);
@@ -554,6 +646,7 @@ int main(int argc, char** argv) {
   test_normal_form();
   test_nulls();
   test_own_judge();
+  test_explaining_judge();
   if (argc > 1) test_bundle(argv[1]);
   printf("%s%s\n", failures == 0 ? "passed" : "FAILED", argc > 1 ? "" : " (no bundle given: input checks only)");
   return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

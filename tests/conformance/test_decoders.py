@@ -102,6 +102,7 @@ def test_logits(family: tuple[str, Exported]) -> None:
     worst = {}
     for precision in ("fp32", *NARROW):
         bundle = made.bundle(precision)
+        gavel.Model.open(bundle, self_test=True)
         found = logits(bundle, [*map(line, alone), *together])
         worst[precision] = max(off(a, b) for a, b in zip(found, expected, strict=True))
         if precision in NARROW:

@@ -195,6 +195,29 @@ TEST_CASE("ranking can be cancelled", "[core]") {
   CHECK(team.rank(task, {candidate("x")}).ranked.size() == 1);
 }
 
+TEST_CASE("what a judge explains is in the ranking and its record", "[core]") {
+  struct Reader {
+    [[nodiscard]] JudgeInfo info() const { return {"reader", "fake", true, "", {"wrong", "correct"}}; }
+    [[nodiscard]] std::vector<Verdict> judge(const Task&, const std::vector<Candidate>& candidates,
+                                             const Cancel&) const {
+      return std::vector<Verdict>(candidates.size(),
+                                  {0.75, std::nullopt, Decision::correct, {0.25, 0.75}, "reads \xFFwell", 7});
+    }
+  };
+  Ranker team;
+  team.add(Reader{});
+  const Ranking ranking = team.rank(task, {candidate("x"), candidate(" ")});
+  CHECK(ranking.judges[0].labels == std::vector<std::string>{"wrong", "correct"});
+  CHECK(ranking.best().verdicts[0].probabilities == std::vector<double>{0.25, 0.75});
+  CHECK(ranking.ranked[1].verdicts[0].probabilities.empty());  // blank, and shown to nobody
+  const auto json = nlohmann::json::parse(ranking.to_json());
+  const auto& verdict = json["ranked"][0]["verdicts"][0];
+  CHECK(verdict["probabilities"] == nlohmann::json({0.25, 0.75}));
+  CHECK(verdict["feedback"] == "reads \xEF\xBF\xBDwell");
+  CHECK(verdict["truncated"] == 7);
+  CHECK(json["judges"][0]["labels"] == nlohmann::json({"wrong", "correct"}));
+}
+
 TEST_CASE("the record is JSON that any reader takes", "[core]") {
   Ranker team;
   team.add(FakeJudge{"a \"b\"", {{"x\xFF", 0.5}, {"y", 0.25}}});

@@ -97,6 +97,38 @@ TEST_CASE("a manifest that contradicts itself is refused by field, found and exp
   REQUIRE(mentions(refusal(missing), "head is missing"));
 }
 
+TEST_CASE("an encoder's manifest says what it leaves out and how it writes", "[engine]") {
+  using namespace nlohmann::literals;
+  Json encoder = good();
+  encoder["kind"] = "encoder_decoder";
+  encoder["architecture"]["family"] = "t5";
+  encoder["architecture"]["head_dim"] = 20;  // no kernel of the decoder's reads it
+  encoder["architecture"]["decoder_layers"] = 3;
+  encoder["tokens"]["start"] = 0;
+  encoder["head"] = {{"type", "classifier"}, {"labels", {"Correct", "Wrong"}}, {"positive", 0}};
+  encoder["judge"]["type"] = "classifier";
+  encoder["judge"]["truncate"] = "task";
+  const auto manifest = parse_manifest(encoder.dump(), "gavel.json");
+  REQUIRE(manifest.encodes());
+  REQUIRE(manifest.decoder_layers == 3);
+  REQUIRE(manifest.start == 0);
+  REQUIRE(manifest.judge->truncate == gavel::Manifest::Truncate::task);
+  const auto with = [&](const Json::json_pointer& where, const Json& value) {
+    Json changed = encoder;
+    changed[where] = value;
+    return refusal(changed);
+  };
+  REQUIRE(mentions(with("/kind"_json_pointer, "encoders"), "encoder_decoder"));
+  REQUIRE(mentions(with("/judge/truncate"_json_pointer, "middle"), "\"task\", \"end\" or \"refuse\""));
+  REQUIRE(mentions(with("/judge"_json_pointer, nullptr), "judge"));
+  REQUIRE(mentions(with("/head"_json_pointer, {{"type", "lm"}}), "classifier"));
+  REQUIRE(mentions(with("/tokens/start"_json_pointer, 100), "start"));
+  REQUIRE(mentions(with("/tokens/stop"_json_pointer, Json::array()), "stop"));
+  REQUIRE(mentions(with("/architecture/decoder_layers"_json_pointer, 0), "decoder_layers"));
+  encoder["judge"].erase("truncate");
+  REQUIRE(mentions(refusal(encoder), "judge.truncate is missing"));
+}
+
 TEST_CASE("a manifest cannot name a file outside its folder", "[engine]") {
   for (const char* name : {"../weights.safetensors", "/etc/passwd", "sub/program.pt", ".."}) {
     Json manifest = good();

@@ -85,7 +85,8 @@ def test_solve_writes_every_task_once(tasks: Path, out: Path, tiny_bundle: Path)
         fields = {"code", "raw", "tokens", "mean_logprob", "finish", "index", "probe_p_correct"}
         assert set(best) == fields | {"score", "verdicts", "multiplicity", "representative"}
         verdict = best["verdicts"][0]
-        assert set(verdict) == {"judge", "kind", "trained", "p_correct", "logit", "decision"}
+        said = {"probabilities", "feedback", "truncated"}
+        assert set(verdict) == {"judge", "kind", "trained", "p_correct", "logit", "decision"} | said
         assert verdict["kind"] == "verbalizer" and verdict["trained"] is False
         assert row["run"]["options"]["seed"] == 1 and row["run"]["tokens"]["sampled"] > 0
         assert len(row["run"]["digests"]["generator"]) == 64 and row["run"]["reason"]

@@ -37,7 +37,7 @@ def scripted() -> None:
 def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others do without scripting, which takes longer than all the rest."""
     if "scripted" not in request.fixturenames:
-        monkeypatch.setattr(export_module, "program_bytes", lambda config, precision: b"program")
+        monkeypatch.setattr(export_module, "program_bytes", lambda build: b"program")
 
 
 @pytest.fixture

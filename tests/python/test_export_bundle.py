@@ -127,3 +127,13 @@ def test_probe_of_another_model_is_refused(change: dict[str, Any], message: str,
     with pytest.raises(ToolkitError, match=message):
         add_probe(folder, PROBE | change)
     assert (folder / "gavel.json").read_bytes() == before
+
+
+def test_adapters_outlive_a_replaced_bundle(folder: Path) -> None:
+    (folder / "adapters" / "mine").mkdir(parents=True)
+    (folder / "adapters" / "mine" / "adapter.json").write_text("{}")
+    with new_bundle(folder, force=True) as again:
+        (again / "program.pt").write_bytes(b"another program")
+        write_manifest(again, MANIFEST, ["program.pt"])
+    verify(folder)
+    assert (folder / "adapters" / "mine" / "adapter.json").read_text() == "{}"

@@ -39,6 +39,27 @@ TEST_CASE("a Split pattern isolates or removes its matches, or what lies between
   CHECK(splitting({literal, byte_level_step(false)})->encode("1.12") == Ids{'1', 300});
 }
 
+TEST_CASE("a Split's matches go with what lies before or behind them", "[text]") {
+  // "-a" and "a-" are tokens; which of them occurs shows where the text was split.
+  Json json = byte_level();
+  json["model"]["vocab"]["-a"] = 300;
+  json["model"]["vocab"]["a-"] = 301;
+  json["model"]["vocab"]["--"] = 302;
+  json["model"]["merges"] = {"- a", "a -", "- -"};
+  const auto ids = [&](const std::string& behavior, const std::string& text) {
+    json["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", {split("-", behavior), byte_level_step(false)}}};
+    return open(json)->encode(text);
+  };
+  CHECK(ids("MergedWithPrevious", "a-a") == Ids{301, 'a'});
+  CHECK(ids("MergedWithPrevious", "a--a") == Ids{301, '-', 'a'});
+  CHECK(ids("MergedWithPrevious", "-a") == Ids{'-', 'a'});
+  CHECK(ids("MergedWithNext", "a-a") == Ids{'a', 300});
+  CHECK(ids("MergedWithNext", "a--a") == Ids{'a', '-', 300});
+  CHECK(ids("MergedWithNext", "a-") == Ids{'a', '-'});
+  CHECK(ids("Contiguous", "a--a") == Ids{'a', 302, 'a'});
+  CHECK(ids("Isolated", "a--a") == Ids{'a', '-', '-', 'a'});
+}
+
 TEST_CASE("patterns mean what they mean to the reference's engine", "[text]") {
   // U+180E is no white space (PCRE2 says it is), and U+31350 is a letter (newer than PCRE2's tables).
   const auto spaces = splitting({split(R"(\s+)", "Removed"), byte_level_step(false)});
@@ -71,15 +92,4 @@ TEST_CASE("Metaspace marks spaces", "[text]") {
   CHECK(open(json)->encode("<s>a", true) == Ids{1, 260});
   json["pre_tokenizer"]["prepend_scheme"] = "never";
   CHECK(open(json)->encode("a a") == Ids{260, 262});
-}
-
-TEST_CASE("NFC composes before words are split, as far as the reference knows Unicode", "[text]") {
-  Json json = byte_level();
-  json["normalizer"] = {{"type", "NFC"}};
-  const auto tokenizer = open(json);
-  CHECK(tokenizer->decode(tokenizer->encode("e\u0301")) == "\u00E9");
-  CHECK(tokenizer->decode(tokenizer->encode("\u1100\u1161")) == "\uAC00");
-  // A mark of Unicode 14 stays where it is; of two older ones the lower comes first.
-  CHECK(tokenizer->decode(tokenizer->encode("a\u0898\u0323")) == "a\u0898\u0323");
-  CHECK(tokenizer->decode(tokenizer->encode("q\u0301\u0323")) == "q\u0323\u0301");
 }

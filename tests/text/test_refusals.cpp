@@ -8,9 +8,11 @@ using gavel::ErrorCode;
 
 TEST_CASE("a part this build does not know is refused by name", "[text]") {
   const std::vector<std::pair<std::string, Json>> changes = {
-      {"normalizer", {{"type", "Lowercase"}}},
+      {"normalizer", {{"type", "StripAccents"}}},
       {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
+      {"pre_tokenizer", {{"type", "Digits"}, {"individual_digits", true}, {"novelty", 1}}},
       {"decoder", {{"type", "WordPiece"}}},
+      {"post_processor", {{"type", "Novelty"}}},
       {"model", {{"type", "WordPiece"}, {"vocab", Json::object()}}},
       {"novelty", 1},
   };

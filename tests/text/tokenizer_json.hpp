@@ -89,6 +89,22 @@ inline Json byte_fallback() {
             {"merges", {"▁ a"}}}}};
 }
 
+/// Unigram as T5's files have it: <unk> 0, </s> 1, <pad> 2, "▁" 3, "▁a" 4, "a" 5, "b" 6, "▁ab" 7, with their scores.
+inline Json unigram() {
+  const Json metaspace = {{"type", "Metaspace"}, {"replacement", "▁"}, {"prepend_scheme", "always"}, {"split", true}};
+  Json vocabulary = Json::array();
+  const std::vector<std::pair<std::string, double>> scores = {{"<unk>", 0.0}, {"</s>", 0.0}, {"<pad>", 0.0},
+                                                              {"▁", -2.0},    {"▁a", -1.0},  {"a", -2.5},
+                                                              {"b", -3.0},    {"▁ab", -3.0}};
+  for (const auto& [token, score] : scores) vocabulary.push_back(Json::array({token, score}));
+  return {{"added_tokens", {added(0, "<unk>", true), added(1, "</s>", true), added(2, "<pad>", true)}},
+          {"normalizer", nullptr},
+          {"pre_tokenizer",
+           {{"type", "Sequence"}, {"pretokenizers", Json::array({{{"type", "WhitespaceSplit"}}, metaspace})}}},
+          {"decoder", metaspace},
+          {"model", {{"type", "Unigram"}, {"unk_id", 0}, {"byte_fallback", false}, {"vocab", vocabulary}}}};
+}
+
 inline std::shared_ptr<const gavel::Tokenizer> open(const Json& json) {
   return gavel::Tokenizer::from_bytes(json.dump(), "tokenizer.json");
 }

@@ -48,15 +48,18 @@ class Judge(Handle):
         *,
         threshold: float | None = None,
         abstain_band: float | None = None,
+        feedback_tokens: int = 0,
     ) -> None:
         """``automatic`` takes the bundle's probe where it has one, else its classifier, else its verbalizer.
 
-        ``threshold`` and ``abstain_band`` override the bundle's own.
+        ``threshold`` and ``abstain_band`` override the bundle's own. With ``feedback_tokens`` the judge also writes
+        feedback, at most so long, about each candidate; only a classifier on an encoder-decoder can.
         """
         options = Fields(initialised("gavel_judge_options"))
         options.number("kind", number_of(kind, JudgeKind, "kind"))
         options.number("threshold", math.nan if threshold is None else threshold)
         options.number("abstain_band", math.nan if abstain_band is None else abstain_band)
+        options.number("feedback_tokens", feedback_tokens)
         new = ffi.new("gavel_judge **")
         check(lib().gavel_judge_create(new, model._handle, options.struct))
         super().__init__(handle(new, lib().gavel_judge_destroy))
@@ -75,13 +78,18 @@ class Judge(Handle):
         cancel: Cancel | None = None,
         timeout: float | None = None,
     ) -> list[Verdict]:
-        """One verdict per candidate, in order. The task is read once for all of them."""
+        """One verdict per candidate, in order. A decoder reads the task once for all of them; an encoder reads each
+        with its task, as much of it as there is room for (`Verdict.truncated`)."""
         c_task, c_list = task_fields(task), candidate_list(candidates)
-        out = ffi.new("gavel_verdict[]", max(1, len(candidates)))
+        new = ffi.new("gavel_verdicts **")
         with exclusive(self), cancellation(cancel, timeout) as c_cancel:
-            status = lib().gavel_judge_judge(out, len(candidates), self._handle, c_task.struct, c_list, c_cancel)
+            status = lib().gavel_judge_explain(new, self._handle, c_task.struct, c_list, c_cancel)
         check(status)
-        return [read_verdict(out[i]) for i in range(len(candidates))]
+        verdicts, one, found = handle(new, lib().gavel_verdicts_destroy), sized("gavel_explanation"), []
+        for index in range(len(candidates)):
+            check(lib().gavel_verdicts_get(one, verdicts, index))
+            found.append(read_verdict(one))
+        return found
 
 
 def tap(

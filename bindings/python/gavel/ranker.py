@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Unpack
@@ -17,7 +16,6 @@ from gavel.judge import AnyJudge, Judge
 from gavel.model import Model
 from gavel.task import (
     Candidate,
-    Decision,
     GenerateStats,
     JudgeInfo,
     Task,
@@ -31,6 +29,7 @@ from gavel.task import (
     read_task,
     read_verdict,
     task_fields,
+    verdict_fields,
 )
 
 Aggregation = Literal["mean_probability", "mean_logit", "vote", "minimum", "maximum"]
@@ -169,31 +168,33 @@ class Ranker(Handle):
         fields.text("kind", info.kind)
         fields.text("digest", info.digest)
         fields.number("trained", int(info.trained))
+        fields.texts("labels", "label_count", info.labels)
 
-        def on_judge(out: Any, count: int, c_task: Any, c_list: Any, _cancel: Any, _payload: Any) -> int:
+        def on_judge(out: Any, c_task: Any, c_list: Any, _cancel: Any, _payload: Any) -> int:
             try:
-                verdicts = list(judge.judge(read_task(c_task), read_candidates(c_list)))
-                if len(verdicts) != count:
-                    raise InvalidArgument(f"judge {info.name!r} gave {len(verdicts)} verdicts for {count} candidates")
-                for slot, verdict in enumerate(verdicts):
-                    _write_verdict(out[slot], verdict)
+                candidates = read_candidates(c_list)
+                verdicts = list(judge.judge(read_task(c_task), candidates))
+                if len(verdicts) != len(candidates):
+                    raise InvalidArgument(
+                        f"judge {info.name!r} gave {len(verdicts)} verdicts for {len(candidates)} candidates"
+                    )
+                for index, verdict in enumerate(verdicts):
+                    check(lib().gavel_verdicts_set(out, index, verdict_fields(_whole(verdict)).struct))
             except BaseException as failure:  # reaches the caller of rank or solve
                 self._caught.failure = failure
                 lib().gavel_set_last_error(encode(str(failure)))
                 return InternalError.code
             return 0
 
-        callback = ffi.callback("gavel_judge_fn", on_judge, error=InternalError.code)
-        check(lib().gavel_ranker_add_callback_judge(self._handle, fields.struct, callback, ffi.NULL))
+        callback = ffi.callback("gavel_explain_fn", on_judge, error=InternalError.code)
+        check(lib().gavel_ranker_add_explaining_judge(self._handle, fields.struct, callback, ffi.NULL))
         self._callbacks.append(callback)
 
 
-def _write_verdict(out: Any, verdict: Verdict | float) -> None:
-    if not isinstance(verdict, Verdict):
-        verdict = Verdict(float(verdict), None, "correct" if verdict >= 0.5 else "wrong")
-    out.p_correct = verdict.p_correct
-    out.logit = math.nan if verdict.logit is None else verdict.logit
-    out.decision = number_of(verdict.decision, Decision, "decision")
+def _whole(verdict: Verdict | float) -> Verdict:
+    if isinstance(verdict, Verdict):
+        return verdict
+    return Verdict(float(verdict), None, "correct" if verdict >= 0.5 else "wrong")
 
 
 def _rank_options(aggregation: Aggregation, weights: Sequence[float]) -> Fields:
@@ -227,6 +228,12 @@ def _read_judge(c_ranking: Any, index: int) -> tuple[JudgeInfo, float]:
     return read_judge_info(info), seconds[0]
 
 
+def _read_verdict(c_ranking: Any, place: int, judge: int) -> Verdict:
+    explanation = sized("gavel_explanation")
+    check(lib().gavel_ranking_get_explanation(explanation, c_ranking, place, judge))
+    return read_verdict(explanation)
+
+
 def _read_ranked(c_ranking: Any, place: int) -> Ranked:
     candidate, ranked = sized("gavel_candidate"), sized("gavel_ranked")
     check(lib().gavel_ranking_get_candidate(candidate, c_ranking, place))
@@ -234,7 +241,7 @@ def _read_ranked(c_ranking: Any, place: int) -> Ranked:
     return Ranked(
         candidate=read_candidate(candidate),
         score=ranked.score,
-        verdicts=[read_verdict(ranked.verdicts[i]) for i in range(ranked.verdict_count)],
+        verdicts=[_read_verdict(c_ranking, place, judge) for judge in range(ranked.verdict_count)],
         multiplicity=ranked.multiplicity,
         representative=ranked.representative,
     )

@@ -76,6 +76,13 @@ class Verdict:
     """Log-odds before calibration; None from judges that know no logits."""
     decision: Decision = "abstain"
     """``p_correct`` against the judge's threshold and abstention band."""
+    probabilities: list[float] = field(default_factory=list)
+    """Before calibration, one per label of the judge, in their order: a classifier's softmax (of one label, a reward
+    head, its sigmoid), a verbalizer's two answers. Empty from probes and from judges that know no classes."""
+    feedback: str = ""
+    """What the judge wrote about the candidate, where it was asked to."""
+    truncated: int = 0
+    """Tokens of task and candidate that an encoder had no room for; its bundle says what is left out."""
 
 
 @dataclass
@@ -89,6 +96,8 @@ class JudgeInfo:
     """False: a model asked zero-shot; whatever shows its verdicts says so."""
     digest: str = ""
     """SHA-256 of the bundle's manifest, or empty."""
+    labels: list[str] = field(default_factory=list)
+    """What class probabilities are of; a verbalizer's are ``correct`` and ``wrong``."""
 
 
 @dataclass
@@ -170,12 +179,38 @@ def read_candidates(c_list: Any) -> list[Candidate]:
     return found
 
 
-def read_verdict(c_verdict: Any) -> Verdict:
-    return Verdict(c_verdict.p_correct, absent(c_verdict.logit), get_args(Decision)[c_verdict.decision])
+def read_verdict(c_explanation: Any) -> Verdict:
+    c_verdict, count = c_explanation.verdict, c_explanation.probability_count
+    return Verdict(
+        p_correct=c_verdict.p_correct,
+        logit=absent(c_verdict.logit),
+        decision=get_args(Decision)[c_verdict.decision],
+        probabilities=ffi.unpack(c_explanation.probabilities, count) if count else [],
+        feedback=read_text(c_explanation.feedback),
+        truncated=c_explanation.truncated,
+    )
+
+
+def verdict_fields(verdict: Verdict) -> Fields:
+    fields = Fields(initialised("gavel_explanation"))
+    inner = fields.struct.verdict
+    inner.p_correct = verdict.p_correct
+    inner.logit = math.nan if verdict.logit is None else verdict.logit
+    inner.decision = number_of(verdict.decision, Decision, "decision")
+    fields.array("double", "probabilities", "probability_count", verdict.probabilities)
+    fields.text("feedback", verdict.feedback)
+    fields.number("truncated", verdict.truncated)
+    return fields
 
 
 def read_judge_info(c_info: Any) -> JudgeInfo:
-    return JudgeInfo(read_text(c_info.name), read_text(c_info.kind), bool(c_info.trained), read_text(c_info.digest))
+    return JudgeInfo(
+        name=read_text(c_info.name),
+        kind=read_text(c_info.kind),
+        trained=bool(c_info.trained),
+        digest=read_text(c_info.digest),
+        labels=[read_text(c_info.labels[i]) for i in range(c_info.label_count)],
+    )
 
 
 def read_stats(c_stats: Any) -> GenerateStats:

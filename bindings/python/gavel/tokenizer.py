@@ -11,7 +11,7 @@ from gavel._handle import Handle
 
 
 class Tokenizer(Handle):
-    """Byte-level BPE from a tokenizer.json, or a SentencePiece model. Immutable; for any number of threads."""
+    """BPE or Unigram from a tokenizer.json, or a SentencePiece model. Immutable; for any number of threads."""
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:

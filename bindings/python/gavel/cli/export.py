@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,12 +13,13 @@ import typer
 from gavel.cli.errors import command
 from gavel.cli.groups import grouped
 from gavel.cli.progress import steps
-from gavel.cli.wording import Wording
+from gavel.cli.wording import JUDGE, Wording, text_of
 
 EXAMPLES = """
 gavel export model.gguf -o model.gavel
 gavel export checkpoint/ --precision bf16 --name mine
 gavel export org/name --adapter lora/ --trained --positive Yes --negative No
+gavel export rankef/ --truncate end
 """
 
 
@@ -26,6 +28,12 @@ class Precision(StrEnum):
     bf16 = "bf16"
     fp16 = "fp16"
     fp32 = "fp32"
+
+
+class Truncation(StrEnum):
+    task = "task"
+    end = "end"
+    refuse = "refuse"
 
 
 @command
@@ -45,11 +53,32 @@ def export(
         str | None, typer.Option("--license", help="Of the weights, where the source names none.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
+    truncate: Annotated[
+        Truncation | None,
+        typer.Option(
+            "--truncate",
+            help="What an encoder leaves out where task and candidate are too long. Default: the task's end.",
+            rich_help_panel=JUDGE,
+        ),
+    ] = None,
+    feedback_prompt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT|FILE",
+            help="After what an encoder-decoder writes feedback, with {prompt}, {language} and {code}.",
+            rich_help_panel=JUDGE,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
 ) -> None:
     """Make a bundle of a checkpoint and print its path."""
     from gavel.toolkit.export import export as make
 
+    judge = replace(
+        wording.judge(),
+        truncate=truncate.value if truncate else None,
+        feedback_prompt=text_of(feedback_prompt),
+    )
     with steps("export") as progress:
         made = make(
             source,
@@ -58,7 +87,7 @@ def export(
             adapter=adapter,
             name=name,
             license=license,
-            judge=wording.judge(),
+            judge=judge,
             force=force,
             progress=progress,
         )

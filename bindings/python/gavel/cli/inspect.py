@@ -101,8 +101,7 @@ def _facts(bundle: Path, model: gavel.Model, verified: bool) -> dict[str, Any]:
     manifest = model.manifest
     shape, provenance, head = manifest["architecture"], manifest.get("provenance") or {}, manifest["head"]
     found = {
-        "model": f"{shape['family']}, {shape['layers']} layers of {shape['hidden']}, {shape['heads']} heads "
-        f"({shape['kv_heads']} for keys), vocabulary {shape['vocabulary']}",
+        "model": _model(manifest["kind"], shape),
         "precision": manifest["precision"],
         "context": f"{model.context} tokens",
         "tokenizer": f"{manifest['tokenizer']['type']}, {manifest['tokenizer']['size']} tokens",
@@ -122,6 +121,16 @@ def _facts(bundle: Path, model: gavel.Model, verified: bool) -> dict[str, Any]:
     if "lora" in manifest:
         found["adapter"] = _lora(manifest["lora"])
     return found
+
+
+def _model(kind: str, shape: dict[str, Any]) -> str:
+    layers = f"{shape['layers']} layers"
+    if kind == "encoder_decoder":
+        layers = f"{shape['layers']} and {shape['decoder_layers']} layers"
+    return (
+        f"{shape['family']} {kind.replace('_', '-')}, {layers} of {shape['hidden']}, {shape['heads']} heads "
+        f"({shape.get('kv_heads', shape['heads'])} for keys), vocabulary {shape['vocabulary']}"
+    )
 
 
 def _adapters(bundle: Path, model: gavel.Model, verify: bool) -> dict[str, dict[str, Any]]:

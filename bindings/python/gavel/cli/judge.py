@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 import gavel
 from gavel.cli import rows
-from gavel.cli.errors import CommandError, command
+from gavel.cli.errors import CommandError, command, tell
 from gavel.cli.groups import grouped
-from gavel.cli.options import Device, FileOutput, Judges, RowsInput
+from gavel.cli.options import Device, Feedback, FileOutput, Judges, RowsInput
 from gavel.cli.progress import Bar
 from gavel.cli.run import Job, judging_record, perform
 from gavel.cli.team import Models
@@ -18,7 +18,10 @@ from gavel.toolkit.datasets import Row
 EXAMPLES = """
 gavel judge candidates.jsonl -o judged.jsonl -j judge.gavel
 gavel judge candidates.jsonl -o judged.jsonl -j model.gavel:probe -j model.gavel:verbalizer
+gavel judge candidates.jsonl -o judged.jsonl -j rankef.gavel --feedback
 """
+
+FEEDBACK_TOKENS = 256
 
 # An empty candidate is no program: wrong, without asking a model.
 EMPTY = gavel.Verdict(0.0, None, "wrong")
@@ -26,14 +29,16 @@ EMPTY = gavel.Verdict(0.0, None, "wrong")
 
 @command
 @grouped
-def judge(given: RowsInput, writing: FileOutput, judge: Judges = None, device: Device = "cpu") -> None:
+def judge(
+    given: RowsInput, writing: FileOutput, judge: Judges = None, feedback: Feedback = False, device: Device = "cpu"
+) -> None:
     """Add judges' verdicts to rows with candidates, wherever those come from.
 
     Verdicts of other judges that are there stay; gavel rank puts them together. After a kill the same command goes on
     where it stopped.
     """
     todo = rows.read(given.rows, given.limit)
-    judges = Models(device).judges(judge)
+    judges = Models(device).judges(judge, feedback_tokens=FEEDBACK_TOKENS if feedback else 0)
     if not judges:
         raise CommandError("nobody to judge; name a bundle with --judge")
     infos = [each.info() for each in judges]
@@ -46,8 +51,11 @@ def judge(given: RowsInput, writing: FileOutput, judge: Judges = None, device: D
         seconds = []
         for member, info in zip(judges, infos, strict=True):
             begun = time.perf_counter()
-            found = iter(member.judge(task, asked, timeout=given.timeout) if asked else [])
+            verdicts = member.judge(task, asked, timeout=given.timeout) if asked else []
             seconds.append(time.perf_counter() - begun)
+            if cut := max((verdict.truncated for verdict in verdicts), default=0):
+                tell(f"task {task.id}: {info.name} had no room for up to {cut} tokens of task and candidate")
+            found = iter(verdicts)
             for candidate, known in zip(candidates, judged, strict=True):
                 verdict = next(found) if candidate.text.strip() else EMPTY
                 known["verdicts"] = rows.with_verdict(known.get("verdicts"), rows.verdict_row(info, verdict))
@@ -56,7 +64,7 @@ def judge(given: RowsInput, writing: FileOutput, judge: Judges = None, device: D
 
     asked = {
         "command": "judge",
-        "options": {"prompting": given.prompting, "device": device},
+        "options": {"prompting": given.prompting, "feedback": feedback, "device": device},
         "bundles": {"judges": [asdict(info) for info in infos]},
     }
     perform(Job("judge", todo, work, asked, infos), writing, given.rows)

@@ -74,6 +74,12 @@ Judges = Annotated[
 ]
 
 
+Feedback = Annotated[
+    bool,
+    _of(TEAM, "--feedback", help="Let the judge write feedback about each candidate; an encoder-decoder can."),
+]
+
+
 @dataclass
 class TasksInput:
     """Where tasks come from: a file of rows, or the command line."""

@@ -96,6 +96,9 @@ def verdict_row(info: gavel.JudgeInfo, verdict: gavel.Verdict) -> Row:
         "p_correct": verdict.p_correct,
         "logit": verdict.logit,
         "decision": verdict.decision,
+        "probabilities": dict(zip(info.labels, verdict.probabilities, strict=False)),
+        "feedback": verdict.feedback,
+        "truncated": verdict.truncated,
     }
 
 
@@ -145,7 +148,18 @@ class RecordedJudge:
     def judge(self, _task: gavel.Task, candidates: list[gavel.Candidate]) -> list[gavel.Verdict]:
         key = self._info.name, self._info.kind
         said = [_verdicts(self.row["candidates"][candidate.index])[key] for candidate in candidates]
-        return [gavel.Verdict(each["p_correct"], each.get("logit"), each.get("decision", "abstain")) for each in said]
+        return [_recorded_verdict(each) for each in said]
+
+
+def _recorded_verdict(row: Row) -> gavel.Verdict:
+    return gavel.Verdict(
+        p_correct=row["p_correct"],
+        logit=row.get("logit"),
+        decision=row.get("decision", "abstain"),
+        probabilities=list((row.get("probabilities") or {}).values()),
+        feedback=row.get("feedback", ""),
+        truncated=row.get("truncated", 0),
+    )
 
 
 def _verdicts(candidate: Row) -> dict[tuple[str, str], Row]:
@@ -159,7 +173,7 @@ def _recorded_info(row: Row, key: tuple[str, str]) -> gavel.JudgeInfo:
         if (info["name"], info["kind"]) == key:
             return gavel.JudgeInfo(**info)
     verdict = _verdicts(row["candidates"][0])[key]
-    return gavel.JudgeInfo(*key, bool(verdict.get("trained")))
+    return gavel.JudgeInfo(*key, bool(verdict.get("trained")), labels=list(verdict.get("probabilities") or {}))
 
 
 def merged(old: Any, new: dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Models:
                 self._opened[key] = self.open(base).adapted(key)
         return self._opened[key]
 
-    def judge(self, named: str, own: Path | None = None) -> gavel.Judge:
+    def judge(self, named: str, own: Path | None = None, feedback_tokens: int = 0) -> gavel.Judge:
         """A judge by BUNDLE, BUNDLE:KIND, or the KIND alone where there is a bundle of the team's own."""
         bundle, colon, kind = named.rpartition(":")
         if own is not None and named in KINDS and not Path(named).exists():
@@ -43,9 +43,11 @@ class Models:
             folder = Path(bundle)
         else:
             folder, kind = Path(named), "automatic"
-        return gavel.Judge(self.open(folder), kind)
+        return gavel.Judge(self.open(folder), kind, feedback_tokens=feedback_tokens)
 
-    def judges(self, named: Sequence[str] | None, own: Path | None = None) -> list[gavel.Judge]:
+    def judges(
+        self, named: Sequence[str] | None, own: Path | None = None, feedback_tokens: int = 0
+    ) -> list[gavel.Judge]:
         """Those named; where none is, the own bundle's; with "none", nobody."""
         named = list(named or [])
         if named == [NO_JUDGE]:
@@ -54,7 +56,7 @@ class Models:
             raise CommandError(f"--judge {NO_JUDGE} stands beside other judges; give either")
         if not named and own is not None:
             named = ["automatic"]
-        return [self.judge(each, own) for each in named]
+        return [self.judge(each, own, feedback_tokens) for each in named]
 
 
 def title(info: gavel.JudgeInfo) -> str:

@@ -49,7 +49,7 @@ class Wording:
         from gavel.toolkit.export import JudgeWording
 
         return JudgeWording(
-            prompt=_text(self.judge_prompt),
+            prompt=text_of(self.judge_prompt),
             plain=self.plain,
             positive=self.positive or (),
             negative=self.negative or (),
@@ -60,7 +60,7 @@ class Wording:
         )
 
 
-def _text(given: str | None) -> str | None:
+def text_of(given: str | None) -> str | None:
     """The text, or that of the file it names."""
     if given is None or "\n" in given or len(given) > 1024 or not Path(given).is_file():
         return given

@@ -9,6 +9,7 @@ import transformers
 from transformers import PreTrainedConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
+from .encoder_architecture import MODELS as ENCODERS
 from .errors import ToolkitError, UnsupportedError
 from .families import FAMILIES, MODELS, Family
 from .program import DecoderConfig
@@ -24,7 +25,8 @@ ROPES = ("default", "linear", "llama3", "yarn", "longrope")
 SUPPORTED = (
     f"supported: architectures {', '.join(MODELS)}; activations {', '.join(ACTIVATIONS)}; "
     f"rotary positions {', '.join(ROPES)}; causal attention, whole or in sliding windows; "
-    "unquantised safetensors, or GGUF of Llama and Qwen2 models"
+    "unquantised safetensors, or GGUF of Llama and Qwen2 models; "
+    f"encoders that classify: {', '.join(ENCODERS)}"
 )
 
 

@@ -29,7 +29,8 @@ NUMBERS = re.compile(r"\[\n\s*((?:[\d.eE+-]+,\n\s*)*[\d.eE+-]+)\n\s*\]")
 @contextlib.contextmanager
 def new_bundle(destination: Path, *, force: bool = False, manifest: str = MANIFEST) -> Iterator[Path]:
     """A folder to fill; it becomes `destination` when the block ends well and vanishes when it does not. What is
-    replaced with `force` has to hold a file called `manifest`."""
+    replaced with `force` has to hold a file called `manifest`; its adapters stay, and say so when they are opened where
+    they are for another base."""
     if destination.exists() and not force:
         raise BundleExistsError(f"{destination} is already there; choose another name or replace it with --force")
     if destination.exists() and not (destination / manifest).is_file():
@@ -43,6 +44,8 @@ def new_bundle(destination: Path, *, force: bool = False, manifest: str = MANIFE
             old = Path(tempfile.mkdtemp(prefix=f".{destination.name}.old.", dir=destination.parent))
             destination.replace(old)
             folder.rename(destination)
+            if (old / ADAPTERS).is_dir():
+                (old / ADAPTERS).rename(destination / ADAPTERS)
             shutil.rmtree(old)
         else:
             folder.rename(destination)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,10 @@ import torch
 from .architecture import decoder_config
 from .bundle import FORMAT, PROGRAM, WEIGHTS, new_bundle, write_manifest
 from .bundle_source import checkpoint_of
-from .errors import ToolkitError
+from .encoder_architecture import is_encoder
+from .encoder_export import EncoderExport
+from .errors import ToolkitError, UnsupportedError
+from .judging import JudgeWording, classifier_head, judge_rule
 from .program import PRECISIONS, DecoderConfig, build
 from .prompts import (
     CHAT,
@@ -35,29 +38,10 @@ from .selftest import self_test
 from .sources import END_TOKENS, Source, open_source
 from .tensors import check, decoder_chunks, layout, parts
 from .text import Text
-from .weights import Chunk, size_of, write_weights
+from .tokenizer_parts import check_opens
+from .weights import Chunk, Layout, size_of, write_weights
 
 Progress = Callable[[str, float], None]
-
-
-@dataclass(frozen=True)
-class JudgeWording:
-    """How a bundle is asked for a verdict.
-
-    ``prompt`` is a wording with {prompt}, {language} and {code}; it is put into the model's chat template unless
-    ``plain``. ``positive`` and ``negative`` are verbalizers, each one token where the prompt ends; left out, those
-    spellings of Yes and No are taken that are. ``positive_label`` names a classifier's label for a correct candidate.
-    ``trained`` says that the model was fine-tuned to judge; whatever shows verdicts of another says it was not.
-    """
-
-    prompt: str | None = None
-    plain: bool = False
-    positive: Sequence[str] = ()
-    negative: Sequence[str] = ()
-    positive_label: str | None = None
-    trained: bool = False
-    threshold: float = 0.5
-    abstain_band: float = 0.0
 
 
 def export(
@@ -86,42 +70,45 @@ def export(
         raise ToolkitError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     tell("open", 0.0)
     checkpoint = open_source(source)
+    if adapter is not None and is_encoder(checkpoint.config):
+        raise UnsupportedError(
+            "an adapter on an encoder is not supported; merge it with peft's merge_and_unload and export the result"
+        )
     if adapter is not None:
         from .lora import AdapterSource
 
         checkpoint = AdapterSource(checkpoint, Path(adapter))
-    config = decoder_config(checkpoint.config)
-    check(checkpoint, parts(config))
     tokens = Text(checkpoint.tokenizer)
-    if tokens.size > config.vocabulary:
+    check_opens(checkpoint.tokenizer.name, checkpoint.tokenizer.data)
+    kind = EncoderExport if is_encoder(checkpoint.config) else DecoderExport
+    made = kind(checkpoint, tokens, precision, judge)
+    if tokens.size > made.config.vocabulary:
         raise ToolkitError(
-            f"{checkpoint.tokenizer.name} knows {tokens.size} tokens, the model {config.vocabulary}: "
+            f"{checkpoint.tokenizer.name} knows {tokens.size} tokens, the model {made.config.vocabulary}: "
             "the tokenizer belongs to another model"
         )
     name = name or f"{checkpoint.name}-{precision}"
     destination = Path(destination) if destination is not None else Path(f"{name}.gavel")
-    head = head_of(checkpoint, config, judge)
-    prompts, judging = prompts_of(checkpoint, tokens, head, judge)
     tell("program", 0.05)
-    program = program_bytes(config, precision)
+    program = program_bytes(made.build)
     with new_bundle(destination, force=force) as folder:
         (folder / PROGRAM).write_bytes(program)
         (folder / checkpoint.tokenizer.name).write_bytes(checkpoint.tokenizer.data)
-        write_all(folder / WEIGHTS, checkpoint, config, precision, tell)
+        write_all(folder / WEIGHTS, made, tell)
         tell("self-test", 0.7)
-        cases = self_test(Reference(checkpoint, precision), tokens, prompts, head, judging, precision)
+        cases = made.self_test()
         tell("hash", 0.95)
         manifest = {
             "format": FORMAT,
             "name": name,
-            "kind": "decoder",
-            "architecture": architecture_of(config),
+            "kind": made.kind,
+            "architecture": made.architecture,
             "precision": precision,
             "tokenizer": {"file": checkpoint.tokenizer.name, "type": tokens.type, "size": tokens.size},
-            "tokens": {"bos": bos_of(checkpoint, tokens), "stop": stop_tokens(checkpoint, tokens)},
-            "prompts": prompts,
-            "head": head,
-            "judge": judging,
+            "tokens": made.special,
+            "prompts": made.prompts,
+            "head": made.head,
+            "judge": made.judging,
             "probe": None,
             "selftest": cases,
             "provenance": {
@@ -135,6 +122,36 @@ def export(
         write_manifest(folder, manifest, [PROGRAM, WEIGHTS, checkpoint.tokenizer.name])
     tell("done", 1.0)
     return destination
+
+
+class DecoderExport:
+    """What `export` writes of a decoder; `EncoderExport` has the same of an encoder."""
+
+    kind = "decoder"
+
+    def __init__(self, source: Source, tokens: Text, precision: str, judge: JudgeWording) -> None:
+        self.source, self.tokens, self.precision = source, tokens, precision
+        self.config = decoder_config(source.config)
+        check(source, parts(self.config))
+        if judge.feedback_prompt is not None or judge.truncate is not None:
+            raise ToolkitError(f"{source.origin} is a decoder; a wording for feedback and truncation are for encoders")
+        self.architecture = architecture_of(self.config)
+        self.head = head_of(source, self.config, judge)
+        self.prompts, self.judging = prompts_of(source, tokens, self.head, judge)
+        self.special = {"bos": bos_of(source, tokens), "stop": stop_tokens(source, tokens)}
+
+    def build(self) -> torch.jit.ScriptModule:
+        return build(self.config, self.precision)
+
+    def layout(self) -> Layout:
+        return layout(self.config, self.precision)
+
+    def chunks(self) -> Iterator[Chunk]:
+        return decoder_chunks(self.source, self.precision)
+
+    def self_test(self) -> list[dict[str, Any]]:
+        reference = Reference(self.source, self.precision)
+        return self_test(reference, self.tokens, self.prompts, self.head, self.judging, self.precision)
 
 
 def architecture_of(config: DecoderConfig) -> dict[str, Any]:
@@ -167,15 +184,7 @@ def head_of(source: Source, config: DecoderConfig, judge: JudgeWording) -> dict[
         raise ToolkitError(f"{source.origin} is a classifier; verbalizers are for language models")
     names = source.config.get("id2label") or {}
     labels = [str(names.get(str(i), names.get(i, f"LABEL_{i}"))) for i in range(config.labels)]
-    if judge.positive_label is not None:
-        if judge.positive_label not in labels:
-            raise ToolkitError(f"label {judge.positive_label!r} is not one of {', '.join(labels)}")
-        positive = labels.index(judge.positive_label)
-    elif "correct" in labels or config.labels <= 2:
-        positive = labels.index("correct") if "correct" in labels else config.labels - 1
-    else:
-        raise ToolkitError(f"which label means correct? Name one of {', '.join(labels)} with --positive-label")
-    return {"type": "classifier", "labels": labels, "positive": positive}
+    return classifier_head(labels, judge.positive_label)
 
 
 def prompts_of(
@@ -193,12 +202,7 @@ def prompts_of(
     else:
         asked = plain(wording or JUDGE_PLAIN, tokens, source.special)
     prompts["judge"] = asked
-    rule = {
-        "trained": judge.trained or head["type"] == "classifier",
-        "calibration": {"scale": 1.0, "shift": 0.0},
-        "threshold": judge.threshold,
-        "abstain_band": judge.abstain_band,
-    }
+    rule = judge_rule(judge, trained=judge.trained or head["type"] == "classifier")
     if head["type"] == "classifier":
         return prompts, {"type": "classifier"} | rule
     positive, negative = (verbalizers(asked, words, tokens) for words in ((judge.positive, YES), (judge.negative, NO)))
@@ -230,7 +234,7 @@ def stop_tokens(source: Source, tokens: Text) -> list[int]:
     return stop
 
 
-def program_bytes(config: DecoderConfig, precision: str) -> bytes:
+def program_bytes(build: Callable[[], torch.jit.ScriptModule]) -> bytes:
     """The scripted program. The library is loaded for its operators, which the script names."""
     from .._ffi import library_path
 
@@ -241,17 +245,17 @@ def program_bytes(config: DecoderConfig, precision: str) -> bytes:
             f"libgavel cannot be loaded: {error}. Build it with CMake, or name it in GAVEL_LIBRARY"
         ) from error
     buffer = io.BytesIO()
-    torch.jit.save(build(config, precision), buffer)
+    torch.jit.save(build(), buffer)
     return buffer.getvalue()
 
 
-def write_all(path: Path, source: Source, config: DecoderConfig, precision: str, tell: Progress) -> None:
-    wanted = layout(config, precision)
+def write_all(path: Path, made: DecoderExport | EncoderExport, tell: Progress) -> None:
+    wanted = made.layout()
     whole = sum(size_of(*entry) for entry in wanted.values())
 
     def counted() -> Iterator[Chunk]:
         done = 0
-        for name, first, rows in decoder_chunks(source, precision):
+        for name, first, rows in made.chunks():
             yield name, first, rows
             done += rows.nbytes
             tell("weights", 0.1 + 0.6 * done / whole)

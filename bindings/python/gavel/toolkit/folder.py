@@ -1,8 +1,7 @@
-"""A Hugging Face folder: config.json, safetensors (one file or shards), tokenizer.json or tokenizer.model."""
+"""A Hugging Face folder: config.json, safetensors (one file or shards), and a tokenizer."""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from .errors import ToolkitError
-from .sources import Special, TokenizerFile
-from .text import Text, add_pieces, is_byte_level
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ToolkitError(f"cannot read {path}: {error}") from error
-    if not isinstance(value, dict):
-        raise ToolkitError(f"{path} holds no JSON object")
-    return value
+from .folder_tokenizer import read_json, tokenizer_file
+from .sources import Special
+from .text import Text
 
 
 class FolderSource:
@@ -76,8 +66,7 @@ class FolderSource:
         bos = written.get("bos_token")
         adds = settings.get("add_bos_token")
         if adds is None:
-            text = Text(self.tokenizer)
-            adds = text.adds_bos(bos)
+            adds = Text(self.tokenizer).adds_bos(bos)
         return Special(bos, bool(adds) and bos is not None, tuple(eos), written)
 
     def _template(self, settings: dict[str, Any]) -> str | None:
@@ -111,22 +100,6 @@ def weight_files(folder: Path) -> dict[str, str]:
         remedy = "convert its .bin files with save_pretrained" if list(folder.glob("*.bin")) else "fetch it"
         raise ToolkitError(f"{folder} has no model.safetensors and no model.safetensors.index.json; {remedy}")
     return dict.fromkeys(open_weights(file).keys(), file.name)
-
-
-def tokenizer_file(folder: Path) -> TokenizerFile:
-    """tokenizer.json where it is byte-level BPE; else the SentencePiece model it was made from, with the tokens the
-    folder adds to it."""
-    fast, slow = folder / "tokenizer.json", folder / "tokenizer.model"
-    if fast.is_file():
-        data = fast.read_bytes()
-        description = read_json(fast)
-        if is_byte_level(description) or not slow.is_file():
-            return TokenizerFile(fast.name, data)
-        added = {t["content"]: (t["id"], t["special"]) for t in description.get("added_tokens", [])}
-        return TokenizerFile(slow.name, add_pieces(slow.read_bytes(), added))
-    if slow.is_file():
-        return TokenizerFile(slow.name, slow.read_bytes())
-    raise ToolkitError(f"{folder} has neither tokenizer.json nor tokenizer.model")
 
 
 def model_card(folder: Path) -> dict[str, str]:

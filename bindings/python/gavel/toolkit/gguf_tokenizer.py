@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from .errors import ToolkitError, UnsupportedError
 from .sources import Special, TokenizerFile
@@ -38,7 +38,15 @@ def llama3() -> list[Any]:
     return [split(f"{CONTRACTIONS}|{WORDS}|\\p{{N}}{{1,3}}|{REST}"), byte_level(False)]
 
 
-def smollm() -> list[Any]:
+def o200k() -> list[Any]:
+    upper, lower = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
+    before = r"[^\r\n\p{L}\p{N}]?"
+    words = f"{before}[{upper}]*[{lower}]+{CONTRACTIONS}?|{before}[{upper}]+[{lower}]*{CONTRACTIONS}?"
+    rest = REST.replace(r"[\r\n]*", r"[\r\n/]*", 1)
+    return [split(f"{words}|\\p{{N}}{{1,3}}|{rest}"), byte_level(False)]
+
+
+def starcoder() -> list[Any]:
     return [pre_tokenizers.Digits(individual_digits=True), byte_level(True)]
 
 
@@ -51,10 +59,14 @@ def deepseek_coder() -> list[Any]:
     return [*map(split, patterns), pre_tokenizers.Digits(individual_digits=True), byte_level(False)]
 
 
+# What llama.cpp's names stand for in the families' own tokenizer.json files.
 PRE_TOKENIZERS = {
     "qwen2": qwen2,
     "deepseek-r1-qwen": qwen2,
-    "smollm": smollm,
+    "smollm": starcoder,
+    "starcoder": starcoder,
+    "refact": starcoder,  # Granite-code too
+    "gpt-4o": o200k,  # Phi-4-mini
     "llama-bpe": llama3,
     "llama3": llama3,
     "llama-v3": llama3,
@@ -63,7 +75,7 @@ PRE_TOKENIZERS = {
 }
 NFC = ("qwen2", "deepseek-r1-qwen")
 WHOLE_WORDS_FIRST = ("llama-bpe", "llama3", "llama-v3")  # a word in the vocabulary is taken before any merge
-ADDS_BOS = WHOLE_WORDS_FIRST
+ADDS_BOS = (*WHOLE_WORDS_FIRST, "deepseek-coder")  # where the file does not say
 
 
 def tokenizer_file(source: GgufSource) -> TokenizerFile:
@@ -71,7 +83,9 @@ def tokenizer_file(source: GgufSource) -> TokenizerFile:
     if model == "gpt2":
         return TokenizerFile("tokenizer.json", byte_level_bpe(source).encode())
     if model == "llama":
-        return TokenizerFile("tokenizer.model", sentencepiece_model(source))
+        special = special_tokens(source)
+        bos = source.field("tokenizer.ggml.bos_token_id", None)
+        return TokenizerFile("tokenizer.model", sentencepiece_model(source), ((bos,) if special.adds_bos else (), ()))
     raise UnsupportedError(f"{source.path.name}: GGUF tokenizer {model!r} is not supported; gpt2 and llama are")
 
 
@@ -98,6 +112,13 @@ def byte_level_bpe(source: GgufSource) -> str:
         tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(PRE_TOKENIZERS[name]())
     tokenizer.decoder = decoders.ByteLevel()
+    special = special_tokens(source)
+    if special.adds_bos:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{special.bos} $A",
+            pair=f"{special.bos} $A {special.bos}:1 $B:1",
+            special_tokens=[(special.bos, source.field("tokenizer.ggml.bos_token_id"))],
+        )
     tokenizer.add_tokens(
         [
             AddedToken(tokens[i], normalized=False, special=types[i] != USER_DEFINED)

@@ -97,12 +97,7 @@ def empty(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
 
 def add_lora(y: Tensor, x: Tensor, lora_a: Tensor, lora_b: List[Tensor]) -> Tensor:
     """``y += B (A x)`` for x ``[T, inputs]``, with a B for each of the layers stacked in y ``[T, outputs]``."""
-    inner = torch.nn.functional.linear(x, lora_a)
-    output, rank = 0, 0
-    for b in lora_b:
-        y.narrow(1, output, b.size(0)).addmm_(inner.narrow(1, rank, b.size(1)), b.t())
-        output += b.size(0)
-        rank += b.size(1)
+    torch.ops.gavel.add_lora(y, x, lora_a, lora_b)
     return y
 
 

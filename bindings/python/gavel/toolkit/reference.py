@@ -6,6 +6,7 @@ asked rows are read, so that a model far larger than memory still has a referenc
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -59,6 +60,13 @@ def rounded(weight: torch.Tensor, precision: str) -> torch.Tensor:
         blocks = weight.split(1024)  # not all at once: that would take the matrix's memory several times
         return torch.cat([dequantize(*quantize(block), weight.shape[1]) for block in blocks])
     return weight.to(PRECISIONS[precision]).to(torch.float32)
+
+
+def trim() -> None:
+    """Gives freed memory back to the system, which glibc would keep: layer by layer it would grow."""
+    trim_heap = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim_heap:
+        trim_heap(0)
 
 
 def narrow_inputs(module: nn.Module, precision: str) -> None:
@@ -124,13 +132,25 @@ class Reference:
     def logits(self, batch: list[list[int]], disturbed: int = 0) -> torch.Tensor:
         """The logits after each prompt, or a classifier's: float32 ``[n, columns]``. `disturbed` runs more follow, in
         which products are a little off, as far as another order of sums may put them: ``[(1 + disturbed) * n, …]``."""
-        rows = batch * (1 + (disturbed if self.disturbance else 0))
-        padded = nn.utils.rnn.pad_sequence([torch.tensor(ids) for ids in rows], batch_first=True)
-        self._lengths, self._undisturbed = [len(ids) for ids in rows], len(batch)
+        runs = 1 + (disturbed if self.disturbance else 0)
+        # The reference takes one set of rotary frequencies for all it is given, by the longest.
+        sets = [len(ids) > self.config.rope_switch > 0 for ids in batch]
+        states = torch.zeros(runs, len(batch), self.config.hidden)
         self._noise.manual_seed(0)
         with torch.inference_mode():
-            states = self._model.base_model(padded, use_cache=False).last_hidden_state
-            return self._head(torch.stack([row[length - 1] for row, length in zip(states, self._lengths, strict=True)]))
+            for one in set(sets):
+                of_set = [i for i, its in enumerate(sets) if its == one]
+                states[:, of_set] = self._states([batch[i] for i in of_set], runs)
+            return self._head(states.flatten(0, 1))
+
+    def _states(self, batch: list[list[int]], runs: int) -> torch.Tensor:
+        """The last token's state, ``[runs, n, H]``; the first run is not disturbed."""
+        rows = batch * runs
+        padded = nn.utils.rnn.pad_sequence([torch.tensor(ids) for ids in rows], batch_first=True)
+        self._lengths, self._undisturbed = [len(ids) for ids in rows], len(batch)
+        states = self._model.base_model(padded, use_cache=False).last_hidden_state
+        last = [row[length - 1] for row, length in zip(states, self._lengths, strict=True)]
+        return torch.stack(last).unflatten(0, (runs, len(batch)))
 
     def _head(self, states: torch.Tensor) -> torch.Tensor:
         if self.config.labels:
@@ -195,6 +215,7 @@ class Reference:
 
         def go(module: nn.Module, inputs: Any, out: Any) -> None:
             module.to_empty(device="meta")
+            trim()
 
         module.register_forward_pre_hook(come)
         module.register_forward_hook(go)

@@ -22,6 +22,10 @@ class TokenizerFile:
 
     name: str  # tokenizer.json or tokenizer.model
     data: bytes
+    around: tuple[tuple[int, ...], tuple[int, ...]] = (
+        (),
+        (),
+    )  # ids before and after a text; a tokenizer.json says its own
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,16 @@ class Source(Protocol):
 
 
 HUB_ID = re.compile(r"^(?:hub:)?(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?$")
-HUB_FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.jinja", "README.md", "LICENSE*"]
+HUB_FILES = [
+    "*.json",
+    "*.safetensors",
+    "tokenizer.model",
+    "spiece.model",
+    "merges.txt",
+    "*.jinja",
+    "README.md",
+    "LICENSE*",
+]
 
 
 def open_source(source: str | Path) -> Source:

@@ -93,8 +93,8 @@ def checkpoint_shapes(table: Parts) -> Shapes:
     return {name: shape for part in table.values() for name, shape in part.pieces.items()}
 
 
-def check(source: Source, table: Parts) -> None:
-    """Names missing, mis-shaped and unknown tensors before anything is computed."""
+def check(source: Source, table: Parts, ignored: re.Pattern[str] = IGNORED) -> None:
+    """Names missing, mis-shaped and unknown tensors before anything is computed; the `ignored` may be there."""
     wanted, found = checkpoint_shapes(table), source.shapes()
     missing = [name for name in wanted if name not in found]
     if missing:
@@ -103,10 +103,10 @@ def check(source: Source, table: Parts) -> None:
         if found[name] != shape:
             raise ToolkitError(f"{source.origin}: {name} has shape {list(found[name])}, its config says {list(shape)}")
     known = set(wanted) | {"lm_head.weight"}
-    unknown = [name for name in found if name not in known and not IGNORED.search(name)]
+    unknown = [name for name in found if name not in known and not ignored.search(name)]
     if unknown:
         raise ToolkitError(
-            f"{source.origin} has {len(unknown)} tensor(s) this decoder would leave out: {some(unknown)}; "
+            f"{source.origin} has {len(unknown)} tensor(s) this program would leave out: {some(unknown)}; "
             "the model is of another kind than its config says"
         )
 

@@ -1,27 +1,25 @@
-#include "bpe_tokenizer.hpp"
+#include "json_tokenizer.hpp"
 
 #include <algorithm>
 #include <string>
 
 #include "added_tokens.hpp"
-#include "bpe.hpp"
-#include "bpe_json.hpp"
 #include "byte_alphabet.hpp"
 #include "check.hpp"
 #include "decoder.hpp"
 #include "token_texts.hpp"
+#include "tokenizer_json.hpp"
 #include "utf8.hpp"
 
 namespace gavel::text {
 
 namespace {
 
-class BpeTokenizer final : public Tokenizer {
+class JsonTokenizer final : public Tokenizer {
  public:
-  explicit BpeTokenizer(BpeFile file)
+  explicit JsonTokenizer(TokenizerJson file)
       : normalizer_(std::move(file.normalizer)),
         pretokenizer_(std::move(file.pretokenizer)),
-        byte_level_(file.model.byte_level),
         model_(std::move(file.model)),
         decoder_(std::move(file.decoder)),
         added_(std::move(file.added), normalizer_),
@@ -47,12 +45,18 @@ class BpeTokenizer final : public Tokenizer {
 
   std::string decode(const std::vector<std::int32_t>& ids, bool special) const override {
     std::string joined;
+    bool first = !decoder_.left_out_of_first.empty();  // while the first token is still to come and is another there
     for (const std::int32_t id : ids) {
       const std::string_view piece = bytes(id);
-      joined += piece;
-      if (!special || !piece.empty()) continue;
-      const AddedToken* token = added_.find(id);
-      if (token != nullptr && token->special) joined += decoded(*token);
+      const AddedToken* token = piece.empty() || first ? added_.find(id) : nullptr;
+      const bool is_special = token != nullptr && token->special;
+      if (is_special && !special) continue;
+      if (is_special || first) {
+        joined += token != nullptr ? decoded(*token, first) : decoder_.bytes(model_->vocabulary().token(id), first);
+      } else {
+        joined += piece;
+      }
+      first = false;
     }
     return std::string(decoder_.stripped(lossy_utf8(joined)));
   }
@@ -66,8 +70,8 @@ class BpeTokenizer final : public Tokenizer {
 
   std::int32_t id(std::string_view token) const override {
     if (const AddedToken* added = added_.find(token)) return added->id;
-    if (!byte_level_) return model_.vocabulary().find(token);
-    if (const auto spelled = bytes_of_written(token)) return model_.vocabulary().find(*spelled);
+    if (!decoder_.byte_level) return model_->vocabulary().find(token);
+    if (const auto spelled = bytes_of_written(token)) return model_->vocabulary().find(*spelled);
     const auto at = unreachable_.find(std::string(token));
     return at != unreachable_.end() ? at->second : -1;
   }
@@ -77,7 +81,7 @@ class BpeTokenizer final : public Tokenizer {
   struct Run {
     bool special;
     MatchMemory matches;
-    Bpe::Scratch scratch;
+    WordModel::Scratch scratch;
     std::vector<std::int32_t>& ids;
   };
 
@@ -88,17 +92,17 @@ class BpeTokenizer final : public Tokenizer {
         return;
       }
       pretokenizer_(words, at_start && words.data() == piece.data(), run.matches,
-                    [&](std::string_view word) { model_.encode(word, run.scratch, run.ids); });
+                    [&](std::string_view word) { model_->encode(word, run.scratch, run.ids); });
     });
   }
 
   // A token that is found in normalised text comes back as it stood there.
-  std::string decoded(const AddedToken& token) const {
-    return decoder_.bytes(token.normalized ? normalizer_(token.content) : token.content);
+  std::string decoded(const AddedToken& token, bool first = false) const {
+    return decoder_.bytes(token.normalized ? normalizer_(token.content) : token.content, first);
   }
 
   void collect_texts() {
-    const Vocabulary& vocabulary = model_.vocabulary();
+    const Vocabulary& vocabulary = model_->vocabulary();
     std::int32_t size = vocabulary.size();
     for (const auto& [written, id] : unreachable_) size = std::max(size, id + 1);
     for (const AddedToken& token : added_.all()) size = std::max(size, token.id + 1);
@@ -109,7 +113,7 @@ class BpeTokenizer final : public Tokenizer {
         texts_.add(token->special ? std::string() : decoded(*token));
       } else if (vocabulary.has(id)) {
         const std::string_view written = vocabulary.token(id);
-        byte_level_ ? texts_.add(written) : texts_.add(decoder_.bytes(written));
+        decoder_.byte_level ? texts_.add(written) : texts_.add(decoder_.bytes(written));
       } else if (const std::string* written = unreachable[static_cast<std::size_t>(id)]) {
         texts_.add(*written);
       } else {
@@ -120,8 +124,7 @@ class BpeTokenizer final : public Tokenizer {
 
   Normalizer normalizer_;
   PreTokenizer pretokenizer_;
-  bool byte_level_;
-  Bpe model_;
+  std::unique_ptr<const WordModel> model_;
   Decoder decoder_;
   AddedTokens added_;
   std::unordered_map<std::string, std::int32_t> unreachable_;
@@ -130,8 +133,8 @@ class BpeTokenizer final : public Tokenizer {
 
 }  // namespace
 
-std::shared_ptr<const Tokenizer> open_bpe(std::string_view json, std::string_view name) {
-  return std::make_shared<const BpeTokenizer>(read_bpe_json(json, name));
+std::shared_ptr<const Tokenizer> open_tokenizer_json(std::string_view json, std::string_view name) {
+  return std::make_shared<const JsonTokenizer>(read_tokenizer_json(json, name));
 }
 
 }  // namespace gavel::text

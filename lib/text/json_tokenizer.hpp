@@ -8,6 +8,6 @@
 namespace gavel::text {
 
 /// A tokenizer from the bytes of a tokenizer.json; `name` appears in messages.
-[[nodiscard]] std::shared_ptr<const Tokenizer> open_bpe(std::string_view json, std::string_view name);
+[[nodiscard]] std::shared_ptr<const Tokenizer> open_tokenizer_json(std::string_view json, std::string_view name);
 
 }  // namespace gavel::text

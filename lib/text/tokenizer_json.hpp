@@ -1,23 +1,24 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "added_tokens.hpp"
-#include "bpe.hpp"
 #include "decoder.hpp"
 #include "normalizer.hpp"
 #include "pretokenizer.hpp"
+#include "word_model.hpp"
 
 namespace gavel::text {
 
 /// A tokenizer.json, read.
-struct BpeFile {
+struct TokenizerJson {
   Normalizer normalizer;
   PreTokenizer pretokenizer;
-  BpeParts model;
+  std::unique_ptr<const WordModel> model;
   Decoder decoder;
   std::vector<AddedToken> added;
   /// Byte-level tokens written with characters outside the byte alphabet: no text becomes them, but they have ids.
@@ -25,6 +26,6 @@ struct BpeFile {
 };
 
 /// Throws corrupt_bundle for a file that contradicts itself, unsupported naming the part this build does not know.
-[[nodiscard]] BpeFile read_bpe_json(std::string_view json, std::string_view name);
+[[nodiscard]] TokenizerJson read_tokenizer_json(std::string_view json, std::string_view name);
 
 }  // namespace gavel::text

@@ -1,0 +1,59 @@
+"""What an export is told of a bundle's judge, and what the manifest says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import ToolkitError
+
+
+@dataclass(frozen=True)
+class JudgeWording:
+    """How a bundle is asked for a verdict.
+
+    ``prompt`` is a wording with {prompt}, {language} and {code}; it is put into the model's chat template unless
+    ``plain``. ``positive`` and ``negative`` are verbalizers, each one token where the prompt ends; left out, those
+    spellings of Yes and No are taken that are. ``positive_label`` names a classifier's label for a correct candidate.
+    ``trained`` says that the model was fine-tuned to judge; whatever shows verdicts of another says it was not.
+
+    Of encoders, which see a task and a candidate at once: ``truncate`` says what is left out where they are longer than
+    the model reads: the end of the "task" (the default), the "end" of the whole, as training scripts often do, or
+    nothing ("refuse"). ``feedback_prompt`` is the wording after which an encoder-decoder writes feedback.
+    """
+
+    prompt: str | None = None
+    plain: bool = False
+    positive: Sequence[str] = ()
+    negative: Sequence[str] = ()
+    positive_label: str | None = None
+    trained: bool = False
+    threshold: float = 0.5
+    abstain_band: float = 0.0
+    truncate: str | None = None
+    feedback_prompt: str | None = None
+
+
+def classifier_head(labels: list[str], positive_label: str | None) -> dict[str, Any]:
+    """The labels, and which of them means correct: the one named so, else the one called so, else the second of two or
+    the only one."""
+    called = [label.lower() for label in labels]
+    if positive_label is not None:
+        if positive_label not in labels:
+            raise ToolkitError(f"label {positive_label!r} is not one of {', '.join(labels)}")
+        positive = labels.index(positive_label)
+    elif "correct" in called or len(labels) <= 2:
+        positive = called.index("correct") if "correct" in called else len(labels) - 1
+    else:
+        raise ToolkitError(f"which label means correct? Name one of {', '.join(labels)} with --positive-label")
+    return {"type": "classifier", "labels": labels, "positive": positive}
+
+
+def judge_rule(judge: JudgeWording, *, trained: bool) -> dict[str, Any]:
+    return {
+        "trained": trained,
+        "calibration": {"scale": 1.0, "shift": 0.0},
+        "threshold": judge.threshold,
+        "abstain_band": judge.abstain_band,
+    }
