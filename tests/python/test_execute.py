@@ -121,6 +121,8 @@ def test_builtins_are_the_tests_own() -> None:
     run = PythonPrograms(Sandbox()).run
     assert run(python_program("def square(x):\n", sly, test, "square"), LIMITS).status == "wrong"
     named = "def check(candidate):\n    assert candidate([2, 3]) == 6\n"
+    checked = python_program("def check(x):\n", "    return x[0] * x[1]\n", named, "check")
+    assert run(checked, LIMITS).passed
     right = python_program("def sum(x):\n", "    return x[0] * x[1]\n", named, "sum")
     assert run(right, LIMITS).passed
 

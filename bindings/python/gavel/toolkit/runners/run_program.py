@@ -78,8 +78,10 @@ def names_for_test(module: types.ModuleType, test: ast.Module) -> dict[str, obje
 
 
 def is_check(node: ast.AST) -> bool:
-    """Whether it is the call of check(), as ``Calls`` has left it."""
-    return isinstance(node, ast.Call) and any(isinstance(each, ast.Name) and each.id == "check" for each in node.args)
+    """Whether it is the call of a function whose name begins with check, as ``Calls`` has left it."""
+    return isinstance(node, ast.Call) and any(
+        isinstance(each, ast.Name) and each.id.startswith("check") for each in node.args
+    )
 
 
 def refuse(event: str, _arguments: object) -> None:
