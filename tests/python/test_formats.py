@@ -151,6 +151,13 @@ def test_coder_eval() -> None:
     assert datasets.outcomes(row) == [True, False, False]
 
 
+@pytest.mark.parametrize("raw", [HUMANEVAL, EVALPLUS, MBPP, MULTIPL_E_PYTHON, MULTIPL_E_JAVA, CODEREVAL])
+def test_a_record_stays_as_it_is(raw: Row) -> None:
+    once = formats.record(raw)
+    once["candidates"] = [{"code": "x", "status": "wrong", "passed": False}]
+    assert formats.record(once) == once
+
+
 @pytest.mark.parametrize(
     ("identity", "source"),
     [

@@ -70,8 +70,8 @@ def read_records(paths: Iterable[str | os.PathLike[str]], generator: str = "") -
 
 
 def record(raw: Row, where: str = "row") -> Row:
-    """One task's object, of any of the formats, as a record."""
-    convert = next((convert for known, convert in FORMATS if known(raw)), None)
+    """One task's object, of any of the formats, as a record; a record, which has a ``source``, as it is."""
+    convert = next((convert for known, convert in FORMATS if known(raw)), None) if "source" not in raw else None
     row = raw | (convert(raw, where) if convert else {})
     row["task_id"] = datasets.task_id(row, where)
     row["language"] = datasets.language(row)
