@@ -80,6 +80,18 @@ Feedback = Annotated[
 ]
 
 
+Precision = Annotated[
+    float | None,
+    _number(
+        TEAM,
+        "--precision",
+        min=0,
+        max=1,
+        help="Call as many candidates correct as this share of them is (see gavel calibrate), e.g. 0.95.",
+    ),
+]
+
+
 @dataclass
 class TasksInput:
     """Where tasks come from: a file of rows, or the command line."""
