@@ -142,7 +142,7 @@ def test_an_adapter_is_calibrated_alone(copy: Path, tmp_path: Path) -> None:
             lines.write(json.dumps(row | {"candidates": [{"code": code, "passed": passed}]}) + "\n")
     before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
     fit = calibrate(folder, rows, min_each=5)
-    assert fit.judge == "base+wide:verbalizer" and fit.data.logits.tolist() == pytest.approx(logits, abs=1e-5)
+    assert fit.judge == "base-fp32+wide:verbalizer" and fit.data.logits.tolist() == pytest.approx(logits, abs=1e-5)
     assert {path for path in before if path.read_bytes() != before[path]} == {folder / "adapter.json"}
     with gavel.Model.open(copy) as model:
         adapted = model.adapted("wide")

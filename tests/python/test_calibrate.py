@@ -24,7 +24,7 @@ from gavel.toolkit.calibrate import calibrate
 from gavel.toolkit.errors import ToolkitError
 
 TASKS, EACH = 40, 10
-JUDGE = "tiny:verbalizer"
+JUDGE = "checkpoint-fp32:verbalizer"
 
 
 def drawn(slope: float = 2.0, shift: float = -1.0, count: int = 20_000) -> tuple[Any, Any]:
@@ -216,7 +216,7 @@ def test_a_probe_is_calibrated_in_its_own_file(tiny_copy: Path, validation: Path
     probe |= {"calibration": {"scale": 1.0, "shift": 0.0}, "figures": {}, "fitted_on": "noise", "base": "tiny"}
     bundles.add_probe(tiny_copy, probe)
     manifest = bundles.read_manifest(tiny_copy)
-    fit = calibrate(tiny_copy, write(validation, rows("tiny:probe")), method="isotonic")
+    fit = calibrate(tiny_copy, write(validation, rows("checkpoint-fp32:probe")), method="isotonic")
     assert bundles.read_probe(tiny_copy)["calibration"] == fit.calibration != manifest["judge"]["calibration"]
     assert bundles.read_manifest(tiny_copy)["judge"] == manifest["judge"]
     bundles.verify(tiny_copy)

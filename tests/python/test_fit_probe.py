@@ -179,7 +179,7 @@ def fake_bundle(folder: Path) -> Path:
     folder.mkdir()
     (folder / "program.pt").write_bytes(b"program")
     manifest = {
-        "format": 1,
+        "format": bundles.FORMAT,
         "name": "tiny",
         "kind": "decoder",
         "architecture": {"layers": 4, "hidden": HIDDEN},

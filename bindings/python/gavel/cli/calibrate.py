@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from gavel.cli import show
 from gavel.cli.errors import command
 from gavel.cli.options import AsJson, Device, Rows
 from gavel.cli.progress import steps
@@ -79,5 +80,6 @@ def calibrate(
         counts = {"left_out": fit.data.left_out, "asked": fit.data.asked}
         print(json.dumps(found | {"validation": fit.validation, "methods": fit.methods} | counts))
         return
+    show.facts(Console(), "gavel calibrate", show_calibration.facts(fit) | {"bundle": f"{bundle} now has it"})
     for table in show_calibration.tables(fit):
         Console().print(table)

@@ -16,18 +16,27 @@ from gavel.toolkit.datasets import write_atomically
 THRESHOLDS = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
+def facts(fit: CalibrationFit) -> dict[str, str]:
+    said, data = fit.validation, fit.data
+    numbers = {name: value for name, value in fit.calibration.items() if isinstance(value, float)}
+    form = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+    return {
+        "judge": fit.judge,
+        "calibration": f"{said['method']}: {form or str(len(fit.calibration['logits'])) + ' corners'}",
+        "rows": f"{said['tasks']} tasks of {said['problems']} problems",
+        "candidates": f"{said['candidates']}, {said['correct']} correct; {data.left_out} empty or not run, left out",
+        "judged": f"{data.asked} now, {said['candidates'] - data.asked} before",
+        "figures": f"cross-validated, {said['folds']} folds over problems; thresholds: of all the rows",
+    }
+
+
 def tables(fit: CalibrationFit) -> list[Table]:
     return [_methods(fit), _thresholds(fit)]
 
 
 def _methods(fit: CalibrationFit) -> Table:
     said = fit.validation
-    table = Table(
-        title=f"{fit.judge}: {said['candidates']} candidates of {said['tasks']} tasks, {said['correct']} correct",
-        caption=f"cross-validated, {said['folds']} folds over {said['problems']} problems",
-        title_justify="left",
-        caption_justify="left",
-    )
+    table = Table()
     table.add_column("calibration")
     table.add_column("Brier", justify="right")
     table.add_column("ECE", justify="right")
@@ -40,8 +49,8 @@ def _methods(fit: CalibrationFit) -> Table:
 
 def _thresholds(fit: CalibrationFit) -> Table:
     counts = fit.validation["curve"]
-    table = Table(title="of these candidates, those of P(correct)", title_justify="left")
-    for heading in ("at least", "candidates", "coverage", "precision"):
+    table = Table()
+    for heading in ("P(correct) at least", "candidates", "coverage", "precision"):
         table.add_column(heading, justify="right")
     for threshold in THRESHOLDS:
         at = bisect_left(counts["thresholds"], threshold)
