@@ -356,8 +356,8 @@ typedef struct gavel_judge_options {
   double abstain_band;     /* |p_correct - threshold| below it abstains; NaN: the bundle's own */
   int32_t feedback_tokens; /* longest feedback to write about each candidate, for gavel_judge_explain; 0 writes none,
                               and a judge that can write none is refused (unsupported) otherwise. 0 */
-  double precision; /* takes the threshold of gavel_judge_at_precision, refused (unsupported) where there is none;
-                       NaN: the threshold given, or the bundle's own */
+  double precision;        /* in (0, 1], takes the threshold of gavel_judge_at_precision; refused (unsupported) where
+                              there is none, and (invalid argument) beside a threshold; NaN: none is asked for */
 } gavel_judge_options;
 
 GAVEL_API gavel_status gavel_judge_options_init(gavel_judge_options* out, size_t size);

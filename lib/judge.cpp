@@ -165,11 +165,12 @@ class Judge::Impl {
 
   [[nodiscard]] double threshold_for(double precision) const {
     if (const auto point = at_precision(precision)) return point->threshold;
-    const auto best = curve_->most_precise();
-    throw Error(ErrorCode::unsupported,
-                fmt::format("no threshold gives judge \"{}:{}\" precision {}: the highest on its {} validation "
-                            "candidates is {:.3f}; ask for less, or use a better judge",
-                            model_.name(), word(), precision, curve_->candidates, best ? best->precision : 0.0));
+    throw Error(
+        ErrorCode::unsupported,
+        fmt::format("no threshold gives judge \"{}:{}\" precision {} on {} or more of its {} validation candidates "
+                    "(the highest is {:.3f}); ask for less, or use a better judge",
+                    model_.name(), word(), precision, OperatingCurve::least_selected, curve_->candidates,
+                    curve_->highest_precision()));
   }
 
   [[nodiscard]] Verdict verdict(double logit) const {

@@ -40,13 +40,12 @@ struct OperatingCurve {
     return std::nullopt;
   }
 
-  /// The point of the highest precision; none where there are too few candidates.
-  [[nodiscard]] std::optional<OperatingPoint> most_precise() const {
-    std::optional<OperatingPoint> best;
+  /// The most that at_precision can be asked for; 0 where there are too few candidates.
+  [[nodiscard]] double highest_precision() const {
+    double highest = 0;
     for (const Count& count : counts)
-      if (count.selected >= least_selected && (!best || share(count.correct, count.selected) > best->precision))
-        best = point(count);
-    return best;
+      if (count.selected >= least_selected) highest = std::max(highest, share(count.correct, count.selected));
+    return highest;
   }
 
   [[nodiscard]] OperatingPoint point(const Count& count) const {

@@ -1,5 +1,6 @@
 /* The C ABI from C99: bad input without any model; with a bundle as argument, the whole line on it. */
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -517,7 +518,13 @@ static void test_judge(const gavel_model* model, const gavel_task* task) {
   options.threshold = 2;
   CHECK(gavel_judge_create(&judge, model, &options) == GAVEL_INVALID_ARGUMENT);
   options.threshold = 0.5;
+  options.precision = 0.95;
+  CHECK(gavel_judge_create(&judge, model, &options) == GAVEL_INVALID_ARGUMENT);
+  SAYS("give either");
+  options.size = offsetof(gavel_judge_options, precision); /* as a header had it that knew of no precision */
   CHECK(gavel_judge_create(&judge, model, &options) == GAVEL_OK);
+  CHECK(gavel_judge_options_init(&options, sizeof options) == GAVEL_OK);
+  options.kind = GAVEL_JUDGE_VERBALIZER;
   point.size = sizeof point;
   CHECK(gavel_judge_at_precision(&point, judge, 1.5) == GAVEL_INVALID_ARGUMENT);
   SAYS("1.5");

@@ -47,6 +47,6 @@ TEST_CASE("a precision is had at the threshold of most coverage, or not at all",
   CHECK(at_least_75->candidates == 200);
   CHECK(curve.at_precision(0.4)->coverage == 1);
   CHECK_FALSE(curve.at_precision(0.81));  // ten candidates of ten are too few to promise anything
-  REQUIRE(curve.most_precise());
-  CHECK(curve.most_precise()->threshold == 0.8);
+  CHECK(curve.highest_precision() == 0.8);
+  CHECK(OperatingCurve{10, {{0.5, 10, 10}}}.highest_precision() == 0);
 }

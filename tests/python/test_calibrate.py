@@ -176,7 +176,7 @@ def test_a_precision_is_had_with_its_coverage_or_not_at_all(tiny_copy: Path, val
         assert judge.at_precision(1.0) is None
         with pytest.raises(gavel.InvalidArgument, match="precision is 0"):
             judge.at_precision(0)
-        with pytest.raises(gavel.Unsupported, match=r"no threshold gives .* precision 1: the highest on its 400"):
+        with pytest.raises(gavel.Unsupported, match=r"no threshold gives .* precision 1 on 20 or more of its 400"):
             gavel.Judge(model, "verbalizer", precision=1.0)
         with pytest.raises(gavel.InvalidArgument, match="give either"):
             gavel.Judge(model, "verbalizer", precision=0.8, threshold=0.5)
@@ -266,6 +266,7 @@ def test_command(tiny_copy: Path, validation: Path, tmp_path: Path) -> None:
     arguments = ["judge", str(validation), "-o", str(output), "-j", f"{tiny_copy}:verbalizer", "--limit", "1"]
     said = CliRunner().invoke(app, [*arguments, "--precision", "0.7"])
     assert said.exit_code == 0, said.output
+    assert "precision 0.7" in said.stderr and "of 400 validation candidates" in said.stderr
     said = CliRunner().invoke(app, [*arguments, "--precision", "0.75"])
     assert said.exit_code == 1 and "precision was 0.7, is now 0.75" in said.stderr
 

@@ -48,6 +48,13 @@ def judge(
     if not judges:
         raise CommandError("nobody to judge; name a bundle with --judge")
     infos = [each.info() for each in judges]
+    for member, info in zip(judges, infos, strict=True):
+        if precision is not None and (point := member.at_precision(precision)):
+            tell(
+                f"{info.name} says correct from P(correct) {point.threshold:.4f} on: precision {point.precision:.3f} "
+                f"(95 % interval from {point.precision_low:.3f}), coverage {point.coverage:.3f} of {point.candidates} "
+                "validation candidates"
+            )
 
     def work(row: Row, _progress: Bar) -> Row:
         task = rows.task_of(row, given.prompting, None)

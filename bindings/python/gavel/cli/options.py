@@ -87,7 +87,7 @@ Precision = Annotated[
         "--precision",
         min=0,
         max=1,
-        help="Call as many candidates correct as this share of them is (see gavel calibrate), e.g. 0.95.",
+        help="Decide by the threshold that had this precision in gavel calibrate, such as 0.95.",
     ),
 ]
 

@@ -65,7 +65,7 @@ def calibrate(
     fitted = calibration.fit(method, data.logits, data.passed)
     if not _rises(fitted):
         raise ToolkitError(
-            f"{place.judge}: the higher its log-odds, the fewer candidates pass, so there is nothing to calibrate; "
+            f"{place.judge}: no more candidates pass where its log-odds are high, so there is nothing to calibrate; "
             "train it, or turn its labels or words round"
         )
     out_of_fold = {

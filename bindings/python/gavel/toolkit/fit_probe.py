@@ -99,6 +99,7 @@ def fit_on_taps(rows: list[Row], tapped: Taps, folds: int, seed: int, base: str,
         fitted = Calibration()
     probabilities = fitted.probabilities(nested.logits)
     placed = _per_task(rows, tapped, probabilities)
+    labels = labels_digest(rows)
     probe = {
         "format": 1,
         "layers": [choice.layer],
@@ -108,9 +109,9 @@ def fit_on_taps(rows: list[Row], tapped: Taps, folds: int, seed: int, base: str,
         "threshold": 0.5,
         "abstain_band": 0.0,
         "figures": _figures(rows, tapped, nested, probabilities, placed, folds),
-        "validation": _validation(rows, tapped, nested, probabilities, folds),
+        "validation": _validation(tapped, nested, probabilities, folds, len(rows), labels),
         "fitted_on": _fitted_on(rows),
-        "labels_sha256": labels_digest(rows),
+        "labels_sha256": labels,
         "base": base,
         "regularisation": choice.strength,
     }
@@ -190,15 +191,10 @@ def _figures(
 
 
 def _validation(
-    rows: list[Row], tapped: Taps, nested: OutOfFold, probabilities: NDArray[np.float64], folds: int
+    tapped: Taps, nested: OutOfFold, probabilities: NDArray[np.float64], folds: int, tasks: int, labels: str
 ) -> dict[str, Any]:
     """As a calibrated judge has it; each candidate is judged by a probe that saw nothing of its task."""
-    data = {
-        "tasks": len(rows),
-        "problems": len(rows),
-        "folds": min(folds, len(rows)),
-        "labels_sha256": labels_digest(rows),
-    }
+    data = {"tasks": tasks, "problems": tasks, "folds": min(folds, tasks), "labels_sha256": labels}
     return calibration.validation("platt", nested.logits, probabilities, probabilities, tapped.passed, data)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,7 @@ class Labelled:
 
 def labelled(rows: list[Row], judge: str, kind: str, ask: Ask, progress: datasets.Progress | None = None) -> Labelled:
     """Takes log-odds from the verdicts of the judge of that name and kind where rows have them, else from ``ask``."""
-    logits: list[float] = []
+    logits: list[float | None] = []
     passed: list[bool] = []
     problem: list[int] = []
     numbers: dict[str, int] = {}
@@ -70,7 +70,9 @@ def labelled(rows: list[Row], judge: str, kind: str, ask: Ask, progress: dataset
         if progress:
             progress(done, len(rows))
     left_out = sum(len(row["candidates"]) for row in rows) - len(passed)
-    return Labelled(np.array(logits), np.array(passed, bool), np.array(problem, np.int64), tasks, left_out, asked)
+    return Labelled(
+        np.array(logits, np.float64), np.array(passed, bool), np.array(problem, np.int64), tasks, left_out, asked
+    )
 
 
 def labels_digest(rows: list[Row]) -> str:
@@ -93,8 +95,9 @@ def _usable(row: Row, at: int, candidate: Row) -> bool:
     return True
 
 
-def _logit(candidate: Row, judge: str, kind: str) -> Any:
+def _logit(candidate: Row, judge: str, kind: str) -> float | None:
     for verdict in candidate.get("verdicts") or []:
         if (verdict.get("judge"), verdict.get("kind")) == (judge, kind):
-            return verdict.get("logit")
+            logit = verdict.get("logit")
+            return logit if isinstance(logit, int | float) and math.isfinite(logit) else None
     return None

@@ -74,9 +74,9 @@ def plot(fit: CalibrationFit, path: str | os.PathLike[str]) -> None:
         figures = fit.validation[name]
         _, said, found = zip(*calibration.bins(probabilities, fit.data.passed), strict=True)
         label = f"{name}: Brier {figures['brier']:.3f}, ECE {figures['ece']:.3f}"
-        upper.plot(said, found, marker="o", color=colour, label=label)
+        upper.plot(said, found, marker="o", color=colour, label=label, clip_on=False)
         lower.hist(probabilities, bins=calibration.BINS, range=(0, 1), histtype="step", linewidth=1.5, color=colour)
-    title = f"{fit.judge}, {fit.validation['method']}, {fit.validation['candidates']} candidates"
+    title = f"{fit.judge}\n{fit.validation['method']}, {fit.validation['candidates']} candidates"
     upper.set(ylabel="share that is correct", xlim=(0, 1), ylim=(0, 1), title=title)
     upper.legend(loc="upper left")
     lower.set(xlabel="P(correct)", ylabel="candidates")
