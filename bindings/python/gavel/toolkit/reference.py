@@ -6,6 +6,7 @@ asked rows are read, so that a model far larger than memory still has a referenc
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -59,6 +60,13 @@ def rounded(weight: torch.Tensor, precision: str) -> torch.Tensor:
         blocks = weight.split(1024)  # not all at once: that would take the matrix's memory several times
         return torch.cat([dequantize(*quantize(block), weight.shape[1]) for block in blocks])
     return weight.to(PRECISIONS[precision]).to(torch.float32)
+
+
+def trim() -> None:
+    """Gives freed memory back to the system, which glibc would keep: layer by layer it would grow."""
+    trim_heap = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim_heap:
+        trim_heap(0)
 
 
 def narrow_inputs(module: nn.Module, precision: str) -> None:
@@ -207,6 +215,7 @@ class Reference:
 
         def go(module: nn.Module, inputs: Any, out: Any) -> None:
             module.to_empty(device="meta")
+            trim()
 
         module.register_forward_pre_hook(come)
         module.register_forward_hook(go)
