@@ -38,6 +38,7 @@ namespace gavel::capi {
 [[nodiscard]] Cancel to_cancel(const gavel_cancel* cancel);
 [[nodiscard]] StreamCallback to_callback(gavel_stream_fn stream, void* payload);
 
+[[nodiscard]] gavel_operating_point view(const OperatingPoint& point);
 [[nodiscard]] Verdict to_verdict(const gavel_verdict& verdict, std::size_t index);
 [[nodiscard]] gavel_verdict view(const Verdict& verdict);
 [[nodiscard]] Verdict to_verdict(const gavel_explanation* explanation, std::size_t index);
@@ -53,6 +54,7 @@ namespace gavel::capi {
 [[nodiscard]] gavel_candidate default_candidate();
 [[nodiscard]] gavel_generate_options default_generate_options();
 [[nodiscard]] gavel_judge_options default_judge_options();
+[[nodiscard]] gavel_operating_point default_operating_point();
 [[nodiscard]] gavel_explanation default_explanation();
 [[nodiscard]] gavel_rank_options default_rank_options();
 

@@ -104,7 +104,8 @@ JudgeOptions to_options(const gavel_judge_options* in) {
   return {.kind = to_enum(options.kind, JudgeKind::probe, "options.kind"),
           .threshold = to_optional<double>(options.threshold),
           .abstain_band = to_optional<double>(options.abstain_band),
-          .feedback_tokens = options.feedback_tokens};
+          .feedback_tokens = options.feedback_tokens,
+          .precision = to_optional<double>(options.precision)};
 }
 
 RankOptions to_options(const gavel_rank_options* in) {

@@ -45,6 +45,16 @@ gavel_candidate view(const Candidate& candidate) {
           .tokenizer = view(candidate.tokenizer)};
 }
 
+gavel_operating_point view(const OperatingPoint& point) {
+  return {.size = sizeof(gavel_operating_point),
+          .threshold = point.threshold,
+          .precision = point.precision,
+          .precision_low = point.precision_low,
+          .coverage = point.coverage,
+          .selected = point.selected,
+          .candidates = point.candidates};
+}
+
 gavel_verdict view(const Verdict& verdict) {
   return {.p_correct = verdict.p_correct,
           .logit = verdict.logit.value_or(absent),

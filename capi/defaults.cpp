@@ -53,6 +53,13 @@ gavel_judge_options default_judge_options() {
   gavel_judge_options out{};
   out.threshold = absent;
   out.abstain_band = absent;
+  out.precision = absent;
+  return out;
+}
+
+gavel_operating_point default_operating_point() {
+  gavel_operating_point out{};
+  out.threshold = absent;
   return out;
 }
 
@@ -88,6 +95,10 @@ gavel_status gavel_generate_options_init(gavel_generate_options* out, size_t siz
 
 gavel_status gavel_judge_options_init(gavel_judge_options* out, size_t size) {
   return guard([&] { write_sized(out, size, default_judge_options(), "gavel_judge_options"); });
+}
+
+gavel_status gavel_operating_point_init(gavel_operating_point* out, size_t size) {
+  return guard([&] { write_sized(out, size, default_operating_point(), "gavel_operating_point"); });
 }
 
 gavel_status gavel_explanation_init(gavel_explanation* out, size_t size) {

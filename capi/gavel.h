@@ -356,6 +356,8 @@ typedef struct gavel_judge_options {
   double abstain_band;     /* |p_correct - threshold| below it abstains; NaN: the bundle's own */
   int32_t feedback_tokens; /* longest feedback to write about each candidate, for gavel_judge_explain; 0 writes none,
                               and a judge that can write none is refused (unsupported) otherwise. 0 */
+  double precision;        /* in (0, 1], takes the threshold of gavel_judge_at_precision; refused (unsupported) where
+                              there is none, and (invalid argument) beside a threshold; NaN: none is asked for */
 } gavel_judge_options;
 
 GAVEL_API gavel_status gavel_judge_options_init(gavel_judge_options* out, size_t size);
@@ -378,6 +380,24 @@ typedef struct gavel_judge_info {
 
 GAVEL_API gavel_status gavel_judge_info_init(gavel_judge_info* out, size_t size);
 GAVEL_API gavel_status gavel_judge_get_info(gavel_judge_info* out, const gavel_judge* judge);
+
+/* A threshold on P(correct), and what it was worth on the judge's validation candidates. */
+typedef struct gavel_operating_point {
+  size_t size;
+  double threshold;     /* candidates at or above it are selected; NaN where no threshold has the precision asked for */
+  double precision;     /* share of the selected ones that are correct */
+  double precision_low; /* lower end of its 95 % interval (Wilson) */
+  double coverage;      /* share of all that are selected */
+  int64_t selected;     /* validation candidates that `precision` is of */
+  int64_t candidates;   /* validation candidates in all */
+} gavel_operating_point;
+
+/* A point of threshold NaN, with nothing else. */
+GAVEL_API gavel_status gavel_operating_point_init(gavel_operating_point* out, size_t size);
+
+/* The threshold of most coverage that had this precision, in (0, 1], on the validation candidates. Unsupported where
+   the bundle stores no validation of this judge. */
+GAVEL_API gavel_status gavel_judge_at_precision(gavel_operating_point* out, const gavel_judge* judge, double precision);
 
 typedef enum gavel_decision { GAVEL_CORRECT = 0, GAVEL_WRONG = 1, GAVEL_ABSTAIN = 2 } gavel_decision;
 

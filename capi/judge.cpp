@@ -25,6 +25,13 @@ gavel_status gavel_judge_get_info(gavel_judge_info* out, const gavel_judge* judg
   return guard([&] { fill_sized(out, view(need(judge, "judge").info, judge->labels)); });
 }
 
+gavel_status gavel_judge_at_precision(gavel_operating_point* out, const gavel_judge* judge, double precision) {
+  return guard([&] {
+    const auto point = need(judge, "judge").judge->at_precision(precision);
+    fill_sized(out, point ? view(*point) : default_operating_point());
+  });
+}
+
 gavel_status gavel_judge_judge(gavel_verdict* out, size_t count, gavel_judge* judge, const gavel_task* task,
                                const gavel_candidates* candidates, const gavel_cancel* cancel) {
   return guard([&] {

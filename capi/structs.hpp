@@ -32,6 +32,8 @@ inline constexpr std::size_t first_size<gavel_judge_options> = offsetof(gavel_ju
 template <>
 inline constexpr std::size_t first_size<gavel_judge_info> = offsetof(gavel_judge_info, digest) + sizeof(gavel_text);
 template <>
+inline constexpr std::size_t first_size<gavel_operating_point> = offsetof(gavel_operating_point, candidates) + 8;
+template <>
 inline constexpr std::size_t first_size<gavel_explanation> = offsetof(gavel_explanation, truncated) + 8;
 template <>
 inline constexpr std::size_t first_size<gavel_rank_options> = offsetof(gavel_rank_options, weight_count) +

@@ -88,9 +88,11 @@ class Judge::Impl {
     if (kind_ == JudgeKind::probe) {
       calibration_ = probe_spec->calibration;
       rule_ = probe_spec->rule;
+      curve_ = probe_spec->curve;
     } else {
       calibration_ = m.judge->calibration;
       rule_ = m.judge->rule;
+      curve_ = m.judge->curve;
       const Prompt& prompt = m.prompt("judge");
       if (!m.encodes()) prompt_ = split_before(prompt, "code");
       rows_ = m.judge->positive;
@@ -104,7 +106,10 @@ class Judge::Impl {
       throw Error(ErrorCode::unsupported,
                   fmt::format("judge \"{}:{}\" writes no feedback; only a classifier on an encoder-decoder does",
                               m.name, word()));
-    rule_.threshold = options.threshold.value_or(rule_.threshold);
+    if (options.threshold && options.precision)
+      throw Error(ErrorCode::invalid_argument, "both a threshold and a precision are given; give either");
+    rule_.threshold =
+        options.precision ? threshold_for(*options.precision) : options.threshold.value_or(rule_.threshold);
     rule_.abstain_band = options.abstain_band.value_or(rule_.abstain_band);
     if (!(rule_.threshold >= 0 && rule_.threshold <= 1))
       throw Error(ErrorCode::invalid_argument, fmt::format("threshold is {}, expected 0 to 1", rule_.threshold));
@@ -115,6 +120,17 @@ class Judge::Impl {
   [[nodiscard]] JudgeInfo info() const {
     const bool trained = kind_ == JudgeKind::probe || manifest(model_).judge->trained;
     return {fmt::format("{}:{}", model_.name(), word()), std::string(word()), trained, model_.digest(), labels()};
+  }
+
+  [[nodiscard]] std::optional<OperatingPoint> at_precision(double precision) const {
+    if (!(precision > 0 && precision <= 1))
+      throw Error(ErrorCode::invalid_argument, fmt::format("precision is {}, expected above 0 to 1", precision));
+    if (!curve_)
+      throw Error(ErrorCode::unsupported,
+                  fmt::format("bundle \"{}\" does not say what precision its {} judge has; validate it with "
+                              "`gavel calibrate` on labelled candidates",
+                              model_.name(), word()));
+    return curve_->at_precision(precision);
   }
 
   std::vector<Verdict> judge(const Task& task, const std::vector<Candidate>& candidates, const Cancel& cancel) {
@@ -145,6 +161,16 @@ class Judge::Impl {
     if (verbalizer) names.emplace_back("verbalizer");
     if (names.empty()) names.emplace_back("none; fit one with `gavel fit-probe`");
     return names;
+  }
+
+  [[nodiscard]] double threshold_for(double precision) const {
+    if (const auto point = at_precision(precision)) return point->threshold;
+    throw Error(
+        ErrorCode::unsupported,
+        fmt::format("no threshold gives judge \"{}:{}\" precision {} on {} or more of its {} validation candidates "
+                    "(the highest is {:.3f}); ask for less, or use a better judge",
+                    model_.name(), word(), precision, OperatingCurve::least_selected, curve_->candidates,
+                    curve_->highest_precision()));
   }
 
   [[nodiscard]] Verdict verdict(double logit) const {
@@ -250,6 +276,7 @@ class Judge::Impl {
   JudgeKind kind_ = JudgeKind::automatic;
   Calibration calibration_;
   DecisionRule rule_;
+  std::optional<OperatingCurve> curve_;
   SplitPrompt prompt_;  // a decoder's
   std::int32_t feedback_tokens_ = 0;
   std::vector<std::int64_t> rows_;
@@ -261,6 +288,9 @@ Judge::Judge(Judge&&) noexcept = default;
 Judge& Judge::operator=(Judge&&) noexcept = default;
 JudgeInfo Judge::info() const {
   return impl_->info();
+}
+std::optional<OperatingPoint> Judge::at_precision(double precision) const {
+  return impl_->at_precision(precision);
 }
 const Model& Judge::model() const {
   return impl_->model_;

@@ -87,11 +87,12 @@ void Model::self_test() const {
       options.kind = m.head == "classifier" ? JudgeKind::classifier : JudgeKind::verbalizer;
       Candidate candidate;
       candidate.text = test.judge->code;
-      const double p =
+      const double logit =
           Judge(*this, options)
               .judge({test.judge->prompt, language_named(test.judge->language), Prompting::completion, ""}, {candidate})
               .front()
-              .p_correct;
+              .logit.value();
+      const double p = Calibration::sigmoid(logit);
       if (!(std::abs(p - test.judge->p_correct) <= test.judge->tolerance))
         throw Error(ErrorCode::corrupt_bundle,
                     fmt::format("self-test of \"{}\": P(correct) is {:.6f}, the reference says {:.6f} (tolerance {})",

@@ -11,6 +11,7 @@
 #include "gavel/generator.hpp"
 #include "gavel/judge.hpp"
 #include "gavel/model.hpp"
+#include "gavel/operating_curve.hpp"
 #include "gavel/prompt.hpp"
 #include "gavel/ranker.hpp"
 #include "gavel/sampling.hpp"

@@ -11,6 +11,7 @@
 #include "gavel/cancel.hpp"
 #include "gavel/candidate.hpp"
 #include "gavel/model.hpp"
+#include "gavel/operating_curve.hpp"
 #include "gavel/task.hpp"
 #include "gavel/verdict.hpp"
 
@@ -37,6 +38,7 @@ struct JudgeOptions {
   std::optional<double> threshold;     ///< overrides the bundle's
   std::optional<double> abstain_band;  ///< overrides the bundle's
   std::int32_t feedback_tokens = 0;    ///< longest feedback to write about each candidate; 0 writes none
+  std::optional<double> precision;     ///< takes the threshold of Judge::at_precision instead of the bundle's
 };
 
 /// P(correct) of candidates by one model. Not thread-safe; make one per thread on a shared Model.
@@ -51,8 +53,9 @@ struct JudgeOptions {
 /// 2e-2 (bf16, fp16).
 class Judge {
  public:
-  /// Throws unsupported for a kind of judge the bundle does not have, and where feedback is asked of a model that
-  /// writes none: only a classifier on an encoder-decoder does.
+  /// Throws unsupported for a kind of judge the bundle does not have, where feedback is asked of a model that writes
+  /// none (only a classifier on an encoder-decoder does), and for a precision that cannot be had or that the bundle
+  /// knows nothing of; invalid_argument for options out of range, or a threshold and a precision at once.
   explicit Judge(Model model, const JudgeOptions& options = {});
   ~Judge();
   Judge(Judge&&) noexcept;
@@ -64,6 +67,13 @@ class Judge {
   /// number), invalid UTF-8, or a task and candidate longer than the context (an encoder's: see above).
   [[nodiscard]] std::vector<Verdict> judge(const Task& task, const std::vector<Candidate>& candidates,
                                            const Cancel& cancel = {});
+
+  /// The threshold for, say, 95 % precision (0.95): the one of most coverage whose selected validation candidates were
+  /// correct so often, and what it is worth; none where no threshold that selects enough of them was. Decisions follow
+  /// it in a judge made with it (JudgeOptions::precision); an abstention band then takes from those selected.
+  /// Throws invalid_argument outside (0, 1], and unsupported where the bundle stores no validation of this judge
+  /// (`gavel calibrate` makes one, `gavel fit-probe` a probe's own).
+  [[nodiscard]] std::optional<OperatingPoint> at_precision(double precision) const;
 
   [[nodiscard]] const Model& model() const;
 

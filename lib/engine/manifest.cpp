@@ -23,19 +23,6 @@ Prompt read_prompt(const Reader& prompts, const std::string& name, std::int64_t 
   return prompt;
 }
 
-Calibration read_calibration(const Reader& owner) {
-  const Reader calibration = owner.object("calibration");
-  return {calibration.number("scale"), calibration.number("shift")};
-}
-
-DecisionRule read_rule(const Reader& owner) {
-  const DecisionRule rule{owner.number("threshold"), owner.number("abstain_band")};
-  if (rule.threshold < 0 || rule.threshold > 1) owner.refuse("threshold", "within [0, 1]", owner.at("threshold"));
-  if (rule.abstain_band < 0 || rule.abstain_band > 1)
-    owner.refuse("abstain_band", "within [0, 1]", owner.at("abstain_band"));
-  return rule;
-}
-
 Manifest::Truncate read_truncate(const Reader& judge) {
   const std::string word = judge.text("truncate");
   if (word == "task") return Manifest::Truncate::task;
@@ -160,6 +147,7 @@ Manifest parse_manifest(std::string_view text, const std::filesystem::path& wher
     spec.trained = judge.flag("trained");
     spec.calibration = read_calibration(judge);
     spec.rule = read_rule(judge);
+    spec.curve = read_curve(judge);
     if (spec.type == "verbalizer") {
       spec.positive = judge.integers<std::int64_t>("positive", 0, m.vocabulary - 1);
       spec.negative = judge.integers<std::int64_t>("negative", 0, m.vocabulary - 1);
@@ -218,6 +206,7 @@ ProbeSpec parse_probe(std::string_view text, const Manifest& manifest, const std
   probe.bias = root.number("bias");
   probe.calibration = read_calibration(root);
   probe.rule = read_rule(root);
+  probe.curve = read_curve(root);
   return probe;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gavel/calibration.hpp"
+#include "gavel/operating_curve.hpp"
 #include "gavel/prompt.hpp"
 
 namespace gavel {
@@ -30,6 +31,7 @@ struct Manifest {
     bool trained = false;
     Calibration calibration;
     DecisionRule rule;
+    std::optional<OperatingCurve> curve;  ///< where it was calibrated
   };
   struct SelfTest {
     std::string prompt;
@@ -41,7 +43,7 @@ struct Manifest {
     double tolerance = 0;
     struct Judged {
       std::string prompt, language, code;
-      double p_correct = 0, tolerance = 0;
+      double p_correct = 0, tolerance = 0;  ///< P(correct) before calibration, which may come later
     };
     std::optional<Judged> judge;
   };
@@ -83,6 +85,7 @@ struct ProbeSpec {
   double bias = 0;
   Calibration calibration;
   DecisionRule rule;
+  std::optional<OperatingCurve> curve;  ///< where it was validated
 };
 
 /// Parses probe.json against the manifest's sizes. Throws corrupt_bundle.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -69,11 +70,12 @@ class Reader {
     return values;
   }
 
-  [[nodiscard]] std::vector<float> numbers(const char* key) const {
-    std::vector<float> values;
+  template <class T = float>
+  [[nodiscard]] std::vector<T> numbers(const char* key) const {
+    std::vector<T> values;
     for (const Json& value : array(key)) {
       if (!value.is_number()) refuse(key, "numbers", value);
-      values.push_back(value.get<float>());
+      values.push_back(value.get<T>());
     }
     return values;
   }
@@ -113,5 +115,11 @@ inline Json parse_json(std::string_view text, const std::filesystem::path& where
 
 /// Size and hash of one of the files a manifest vouches for.
 [[nodiscard]] Manifest::File read_file_entry(const Reader& files, const std::string& name);
+
+/// How a judge's or a probe's object says that its log-odds become a probability and a decision, and what its
+/// validation found, where it has one.
+[[nodiscard]] Calibration read_calibration(const Reader& owner);
+[[nodiscard]] DecisionRule read_rule(const Reader& owner);
+[[nodiscard]] std::optional<OperatingCurve> read_curve(const Reader& owner);
 
 }  // namespace gavel

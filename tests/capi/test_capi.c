@@ -1,5 +1,6 @@
 /* The C ABI from C99: bad input without any model; with a bundle as argument, the whole line on it. */
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,6 +206,7 @@ static void test_nulls(void) {
   gavel_candidates* candidates = NULL;
   gavel_ranking* ranking = NULL;
   gavel_model_info info;
+  gavel_operating_point point;
   gavel_task task;
   float* states = NULL;
   size_t hidden = 0;
@@ -220,6 +222,8 @@ static void test_nulls(void) {
   CHECK(gavel_generator_generate(&candidates, NULL, &task, NULL, NULL, NULL, NULL) == GAVEL_INVALID_ARGUMENT);
   CHECK(gavel_generator_generate_many(NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL) == GAVEL_INVALID_ARGUMENT);
   CHECK(gavel_judge_create(&judge, NULL, NULL) == GAVEL_INVALID_ARGUMENT);
+  CHECK(gavel_operating_point_init(&point, sizeof point) == GAVEL_OK && isnan(point.threshold) && point.selected == 0);
+  CHECK(gavel_judge_at_precision(&point, NULL, 0.95) == GAVEL_INVALID_ARGUMENT);
   CHECK(gavel_tap(&states, &hidden, NULL, &task, NULL, NULL, 0, NULL) == GAVEL_INVALID_ARGUMENT);
   CHECK(gavel_ranker_rank(&ranking, NULL, &task, NULL, NULL, NULL) == GAVEL_INVALID_ARGUMENT);
   CHECK(gavel_ranking_to_json(NULL, NULL) == GAVEL_INVALID_ARGUMENT);
@@ -497,6 +501,7 @@ static void test_judge(const gavel_model* model, const gavel_task* task) {
   gavel_candidates* list = NULL;
   gavel_judge_options options;
   gavel_judge_info info;
+  gavel_operating_point point;
   gavel_verdict verdicts[2];
   gavel_verdict alone;
   gavel_verdicts* explained = NULL;
@@ -506,14 +511,25 @@ static void test_judge(const gavel_model* model, const gavel_task* task) {
   float* states = NULL;
   size_t hidden = 0;
   size_t i;
-  CHECK(gavel_judge_options_init(&options, sizeof options) == GAVEL_OK);
+  CHECK(gavel_judge_options_init(&options, sizeof options) == GAVEL_OK && isnan(options.precision));
   options.kind = 9;
   CHECK(gavel_judge_create(&judge, model, &options) == GAVEL_INVALID_ARGUMENT && judge == NULL);
   options.kind = GAVEL_JUDGE_VERBALIZER;
   options.threshold = 2;
   CHECK(gavel_judge_create(&judge, model, &options) == GAVEL_INVALID_ARGUMENT);
   options.threshold = 0.5;
+  options.precision = 0.95;
+  CHECK(gavel_judge_create(&judge, model, &options) == GAVEL_INVALID_ARGUMENT);
+  SAYS("give either");
+  options.size = offsetof(gavel_judge_options, precision); /* as a header had it that knew of no precision */
   CHECK(gavel_judge_create(&judge, model, &options) == GAVEL_OK);
+  CHECK(gavel_judge_options_init(&options, sizeof options) == GAVEL_OK);
+  options.kind = GAVEL_JUDGE_VERBALIZER;
+  point.size = sizeof point;
+  CHECK(gavel_judge_at_precision(&point, judge, 1.5) == GAVEL_INVALID_ARGUMENT);
+  SAYS("1.5");
+  CHECK(gavel_judge_at_precision(&point, judge, 0.95) == GAVEL_UNSUPPORTED); /* it comes without a validation */
+  SAYS("gavel calibrate");
   info.size = sizeof info;
   CHECK(gavel_judge_get_info(&info, judge) == GAVEL_OK && equals(info.kind, "verbalizer") && info.digest.size == 64);
   CHECK(gavel_candidates_create(&list) == GAVEL_OK);

@@ -162,3 +162,31 @@ TEST_CASE("a probe must fit its model", "[engine]") {
   probe["weights"][0].erase(0);
   REQUIRE_THROWS_AS(gavel::parse_probe(probe.dump(), manifest, "probe.json"), gavel::Error);
 }
+
+TEST_CASE("a manifest may hold an isotonic calibration and what thresholds are worth", "[engine]") {
+  using namespace nlohmann::literals;
+  Json calibrated = good();
+  calibrated["judge"]["calibration"] = {{"logits", {-1.5, 0.0, 2.0}}, {"p_correct", {0.0, 0.25, 1.0}}};
+  calibrated["judge"]["validation"] = {
+      {"candidates", 40}, {"curve", {{"thresholds", {0.25, 0.5}}, {"selected", {40, 10}}, {"correct", {12, 8}}}}};
+  const auto manifest = parse_manifest(calibrated.dump(), "gavel.json");
+  REQUIRE(manifest.judge->calibration.probability(1) == Approx(0.625));
+  REQUIRE(manifest.judge->curve->counts.size() == 2);
+  REQUIRE(manifest.judge->curve->point(manifest.judge->curve->counts[1]).precision == Approx(0.8));
+  REQUIRE_FALSE(parse_manifest(good().dump(), "gavel.json").judge->curve);
+  const auto with = [&](const Json::json_pointer& where, const Json& value) {
+    Json changed = calibrated;
+    changed["judge"][where] = value;
+    return refusal(changed);
+  };
+  REQUIRE(mentions(with("/calibration/logits/1"_json_pointer, 2.5), "judge.calibration.logits is 2.0, expected"));
+  REQUIRE(mentions(with("/calibration/p_correct/1"_json_pointer, 1.5), "within [0, 1] that never fall"));
+  REQUIRE(mentions(with("/calibration/p_correct/2"_json_pointer, 0.1), "never fall"));
+  REQUIRE(mentions(with("/calibration/p_correct"_json_pointer, {0.5}), "3 numbers"));
+  REQUIRE(mentions(with("/calibration/logits"_json_pointer, Json::array()), "one at least"));
+  REQUIRE(mentions(with("/validation/candidates"_json_pointer, 0), "judge.validation.candidates is 0"));
+  REQUIRE(mentions(with("/validation/curve/thresholds/1"_json_pointer, 0.25), "numbers within [0, 1] that rise"));
+  REQUIRE(mentions(with("/validation/curve/selected/1"_json_pointer, 41), "selected"));
+  REQUIRE(mentions(with("/validation/curve/correct/1"_json_pointer, 11), "no more than were selected"));
+  REQUIRE(mentions(with("/validation/curve/correct"_json_pointer, {12}), "as many as"));
+}

@@ -24,6 +24,7 @@ from transformers import LlamaForSequenceClassification
 import gavel
 from gavel.toolkit.adapter import adapt
 from gavel.toolkit.bundle import read_manifest, verify
+from gavel.toolkit.calibrate import calibrate
 from gavel.toolkit.errors import BundleExistsError, ToolkitError, UnsupportedError
 from gavel.toolkit.export import JudgeWording, export
 
@@ -124,6 +125,32 @@ def test_adding_an_adapter_changes_no_file_of_the_bundle(made: Path, copy: Path)
     adapt(copy, made / "wide", name="third")
     assert {path.name: path.read_bytes() for path in copy.iterdir() if path.is_file()} == before
     assert gavel.Model.open(copy).adapters == ("narrow", "third", "wide")
+
+
+def test_an_adapter_is_calibrated_alone(copy: Path, tmp_path: Path) -> None:
+    """The judge is the adapted model, and only the adapter's file changes."""
+    folder = copy / "adapters" / "wide"
+    codes = [f"    return x + {at}\n" for at in range(20)]
+    with gavel.Model.open(copy) as model:
+        logits = [each.logit for each in gavel.Judge(model.adapted("wide"), "verbalizer").judge(TASK, codes)]
+    median = sorted(logits)[10]
+    rows = tmp_path / "rows.jsonl"
+    with rows.open("w") as lines:
+        for at, (code, logit) in enumerate(zip(codes, logits, strict=True)):
+            passed = logit >= median if at % 5 else logit < median  # mostly what the judge says
+            row = {"task_id": f"t/{at}", "prompt": TASK.prompt, "language": "python"}
+            lines.write(json.dumps(row | {"candidates": [{"code": code, "passed": passed}]}) + "\n")
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    fit = calibrate(folder, rows, min_each=5)
+    assert fit.judge == "base-fp32+wide:verbalizer" and fit.data.logits.tolist() == pytest.approx(logits, abs=1e-5)
+    assert {path for path in before if path.read_bytes() != before[path]} == {folder / "adapter.json"}
+    with gavel.Model.open(copy) as model:
+        adapted = model.adapted("wide")
+        adapted.self_test()
+        point = gavel.Judge(adapted, "verbalizer").at_precision(0.1)
+        assert point is not None and point.candidates == 20
+        with pytest.raises(gavel.Unsupported):
+            gavel.Judge(model, "verbalizer").at_precision(0.1)
 
 
 def test_a_new_probe_or_prompt_keeps_adapters(copy: Path) -> None:

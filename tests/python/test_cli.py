@@ -167,7 +167,7 @@ def test_label_and_fit_probe(tasks: Path, tmp_path: Path, tiny_copy: Path) -> No
 
 def test_help_shows_examples() -> None:
     printed = done("--help").stdout
-    for name in ("pull", "export", "inspect", "generate", "judge", "rank", "solve", "label", "fit-probe"):
+    for name in ("pull", "export", "inspect", "generate", "judge", "rank", "solve", "label", "fit-probe", "calibrate"):
         assert name in printed
         assert f"gavel {name}" in done(name, "--help").stdout.split("Examples:")[1]
     assert gavel.__version__ in done("--version").stdout

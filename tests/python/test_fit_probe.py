@@ -114,12 +114,16 @@ def test_an_outer_fold_is_never_seen_by_its_own_choice() -> None:
     assert not np.array_equal(before, after)
 
 
-def test_calibration_is_platts() -> None:
-    random = np.random.default_rng(0)
-    logits = random.normal(size=20_000)
-    passed = random.random(20_000) < 1 / (1 + np.exp(-(2 * logits - 1)))
-    assert cross_validation.calibrate(logits, passed) == pytest.approx((2, -1), abs=0.1)
-    assert cross_validation.calibrate(-logits, passed) == (1.0, 0.0)
+def test_a_probe_brings_its_validation() -> None:
+    rows, tapped = synthetic(signal=8.0)
+    fit = fit_probe.fit_on_taps(rows, tapped, folds=5, seed=0, base="base")
+    validation, known = fit.probe["validation"], np.array([fit.out_of_fold[row["task_id"]] for row in rows]).reshape(-1)
+    assert (validation["method"], validation["tasks"], validation["folds"]) == ("platt", TASKS, 5)
+    assert validation["calibrated"]["brier"] == pytest.approx(((known - tapped.passed) ** 2).mean(), abs=1e-6)
+    at = len(validation["curve"]["thresholds"]) // 2
+    above = known >= validation["curve"]["thresholds"][at]
+    assert validation["curve"]["selected"][at] == above.sum()
+    assert validation["curve"]["correct"][at] == tapped.passed[above].sum()
 
 
 def test_one_outcome_or_one_task_cannot_be_fitted() -> None:
@@ -175,7 +179,7 @@ def fake_bundle(folder: Path) -> Path:
     folder.mkdir()
     (folder / "program.pt").write_bytes(b"program")
     manifest = {
-        "format": 1,
+        "format": bundles.FORMAT,
         "name": "tiny",
         "kind": "decoder",
         "architecture": {"layers": 4, "hidden": HIDDEN},

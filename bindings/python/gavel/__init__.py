@@ -22,7 +22,7 @@ from gavel.errors import (
     Unsupported,
 )
 from gavel.generator import GenerateOptions, Generation, Generator, StreamEvent
-from gavel.judge import AnyJudge, Judge, tap
+from gavel.judge import AnyJudge, Judge, OperatingPoint, tap
 from gavel.model import MemoryEstimate, Model
 from gavel.ranker import Ranked, Ranker, Ranking
 from gavel.task import Candidate, GenerateStats, JudgeInfo, Task, Verdict
@@ -48,6 +48,7 @@ __all__ = [
     "MemoryEstimate",
     "Model",
     "NotFound",
+    "OperatingPoint",
     "OutOfMemory",
     "Ranked",
     "Ranker",

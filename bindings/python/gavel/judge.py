@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from gavel._ffi import Fields, check, ffi, handle, initialised, lib, new_array, sized, take
+from gavel._ffi import Fields, absent, check, ffi, handle, initialised, lib, new_array, sized, take
 from gavel._handle import Handle, exclusive
 from gavel.cancel import Cancel, cancellation
 from gavel.model import Model
@@ -26,6 +27,22 @@ if TYPE_CHECKING:
     import numpy
 
 JudgeKind = Literal["automatic", "verbalizer", "classifier", "probe"]
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold on P(correct), and what it was worth on the judge's validation candidates: those at or above it are
+    selected."""
+
+    threshold: float
+    precision: float
+    """Share of the selected candidates that are correct."""
+    precision_low: float
+    """Lower end of its 95 % interval (Wilson): what few selected candidates can show."""
+    coverage: float
+    """Share of all candidates that are selected."""
+    selected: int
+    candidates: int
 
 
 class AnyJudge(Protocol):
@@ -49,17 +66,20 @@ class Judge(Handle):
         threshold: float | None = None,
         abstain_band: float | None = None,
         feedback_tokens: int = 0,
+        precision: float | None = None,
     ) -> None:
         """``automatic`` takes the bundle's probe where it has one, else its classifier, else its verbalizer.
 
         ``threshold`` and ``abstain_band`` override the bundle's own. With ``feedback_tokens`` the judge also writes
-        feedback, at most so long, about each candidate; only a classifier on an encoder-decoder can.
+        feedback, at most so long, about each candidate; only a classifier on an encoder-decoder can. ``precision``
+        takes the threshold of `at_precision`; Unsupported where there is none.
         """
         options = Fields(initialised("gavel_judge_options"))
         options.number("kind", number_of(kind, JudgeKind, "kind"))
         options.number("threshold", math.nan if threshold is None else threshold)
         options.number("abstain_band", math.nan if abstain_band is None else abstain_band)
         options.number("feedback_tokens", feedback_tokens)
+        options.number("precision", math.nan if precision is None else precision)
         new = ffi.new("gavel_judge **")
         check(lib().gavel_judge_create(new, model._handle, options.struct))
         super().__init__(handle(new, lib().gavel_judge_destroy))
@@ -69,6 +89,16 @@ class Judge(Handle):
         out = sized("gavel_judge_info")
         check(lib().gavel_judge_get_info(out, self._handle))
         return read_judge_info(out)
+
+    def at_precision(self, precision: float) -> OperatingPoint | None:
+        """The threshold of most coverage that had this precision on the judge's validation candidates; None where none
+        had. Raises Unsupported where the bundle stores no validation of this judge (`gavel calibrate` makes one)."""
+        out = sized("gavel_operating_point")
+        check(lib().gavel_judge_at_precision(out, self._handle, precision))
+        if absent(out.threshold) is None:
+            return None
+        names = OperatingPoint.__dataclass_fields__
+        return OperatingPoint(**{name: getattr(out, name) for name in names})
 
     def judge(
         self,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gavel._version import __version__
-from gavel.cli import adapt, data, export, generate, inspect, judge, pull, rank, solve, study
+from gavel.cli import adapt, calibrate, data, export, generate, inspect, judge, pull, rank, solve, study
 
 app = typer.Typer(
     name="gavel",
@@ -49,6 +49,7 @@ for name, function, examples in (
     ("solve", solve.solve, solve.EXAMPLES),
     ("label", study.label, study.LABEL_EXAMPLES),
     ("fit-probe", study.fit_probe, study.FIT_PROBE_EXAMPLES),
+    ("calibrate", calibrate.calibrate, calibrate.EXAMPLES),
     ("report", study.report, study.REPORT_EXAMPLES),
 ):
     app.command(name, epilog=_epilog(examples))(function)

@@ -25,6 +25,7 @@ gavel inspect model.gavel/adapters/lora
 """
 
 PROMPT_TOKENS = 512
+FIGURES = {"brier": "Brier score", "ece": "ECE"}
 
 
 def _counts(text: str | None) -> str | None:
@@ -152,7 +153,17 @@ def _lora(settings: dict[str, Any]) -> str:
 def _judge(judge: dict[str, Any] | None) -> str:
     if judge is None:
         return "none"
-    return f"{judge['type']}, {'trained' if judge.get('trained') else 'untrained: asked as it is, hardly a guide'}"
+    trained = "trained" if judge.get("trained") else "untrained: asked as it is, hardly a guide"
+    return f"{judge['type']}, {trained}{_validation(judge)}"
+
+
+def _validation(judge: dict[str, Any]) -> str:
+    """How a judge or probe was calibrated, if it was."""
+    if not (said := judge.get("validation")):
+        return ""
+    before, after = said["uncalibrated"], said["calibrated"]
+    changes = ", ".join(f"{name} {before[key]:.3f} to {after[key]:.3f}" for key, name in FIGURES.items())
+    return f"; {said['method']} calibration on {said['candidates']} candidates: {changes}"
 
 
 def _probe(bundle: Path, model: gavel.Model) -> dict[str, Any] | None:
@@ -168,7 +179,7 @@ def _probe_line(probe: dict[str, Any] | None) -> str:
         return "none"
     figures = ", ".join(f"{name} {value}" for name, value in (probe.get("figures") or {}).items())
     layers = ", ".join(map(str, probe["layers"]))
-    return f"trained, layer {layers}; on {probe.get('fitted_on', 'data not named')}; {figures}"
+    return f"trained, layer {layers}; on {probe.get('fitted_on', 'data not named')}; {figures}{_validation(probe)}"
 
 
 def _bytes(size: int) -> str:

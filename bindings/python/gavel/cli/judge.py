@@ -9,7 +9,7 @@ import gavel
 from gavel.cli import rows
 from gavel.cli.errors import CommandError, command, tell
 from gavel.cli.groups import grouped
-from gavel.cli.options import Device, Feedback, FileOutput, Judges, RowsInput
+from gavel.cli.options import Device, Feedback, FileOutput, Judges, Precision, RowsInput
 from gavel.cli.progress import Bar
 from gavel.cli.run import Job, judging_record, perform
 from gavel.cli.team import Models
@@ -19,6 +19,7 @@ EXAMPLES = """
 gavel judge candidates.jsonl -o judged.jsonl -j judge.gavel
 gavel judge candidates.jsonl -o judged.jsonl -j model.gavel:probe -j model.gavel:verbalizer
 gavel judge candidates.jsonl -o judged.jsonl -j rankef.gavel --feedback
+gavel judge candidates.jsonl -o judged.jsonl -j calibrated.gavel --precision 0.95
 """
 
 FEEDBACK_TOKENS = 256
@@ -30,7 +31,12 @@ EMPTY = gavel.Verdict(0.0, None, "wrong")
 @command
 @grouped
 def judge(
-    given: RowsInput, writing: FileOutput, judge: Judges = None, feedback: Feedback = False, device: Device = "cpu"
+    given: RowsInput,
+    writing: FileOutput,
+    judge: Judges = None,
+    feedback: Feedback = False,
+    precision: Precision = None,
+    device: Device = "cpu",
 ) -> None:
     """Add judges' verdicts to rows with candidates, wherever those come from.
 
@@ -38,10 +44,17 @@ def judge(
     where it stopped.
     """
     todo = rows.read(given.rows, given.limit)
-    judges = Models(device).judges(judge, feedback_tokens=FEEDBACK_TOKENS if feedback else 0)
+    judges = Models(device).judges(judge, feedback_tokens=FEEDBACK_TOKENS if feedback else 0, precision=precision)
     if not judges:
         raise CommandError("nobody to judge; name a bundle with --judge")
     infos = [each.info() for each in judges]
+    for member, info in zip(judges, infos, strict=True):
+        if precision is not None and (point := member.at_precision(precision)):
+            tell(
+                f"{info.name} says correct from P(correct) {point.threshold:.4f} on: precision {point.precision:.3f} "
+                f"(95 % interval from {point.precision_low:.3f}), coverage {point.coverage:.3f} of {point.candidates} "
+                "validation candidates"
+            )
 
     def work(row: Row, _progress: Bar) -> Row:
         task = rows.task_of(row, given.prompting, None)
@@ -64,7 +77,7 @@ def judge(
 
     asked = {
         "command": "judge",
-        "options": {"prompting": given.prompting, "feedback": feedback, "device": device},
+        "options": {"prompting": given.prompting, "feedback": feedback, "precision": precision, "device": device},
         "bundles": {"judges": [asdict(info) for info in infos]},
     }
     perform(Job("judge", todo, work, asked, infos), writing, given.rows)

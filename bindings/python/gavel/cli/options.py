@@ -80,6 +80,18 @@ Feedback = Annotated[
 ]
 
 
+Precision = Annotated[
+    float | None,
+    _number(
+        TEAM,
+        "--precision",
+        min=0,
+        max=1,
+        help="Decide by the threshold that had this precision in gavel calibrate, such as 0.95.",
+    ),
+]
+
+
 @dataclass
 class TasksInput:
     """Where tasks come from: a file of rows, or the command line."""

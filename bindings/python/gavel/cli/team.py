@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import gavel
 from gavel.cli.errors import CommandError
@@ -34,8 +34,9 @@ class Models:
                 self._opened[key] = self.open(base).adapted(key)
         return self._opened[key]
 
-    def judge(self, named: str, own: Path | None = None, feedback_tokens: int = 0) -> gavel.Judge:
-        """A judge by BUNDLE, BUNDLE:KIND, or the KIND alone where there is a bundle of the team's own."""
+    def judge(self, named: str, own: Path | None = None, **options: Any) -> gavel.Judge:
+        """A judge by BUNDLE, BUNDLE:KIND, or the KIND alone where there is a bundle of the team's own; options are
+        gavel.Judge's."""
         bundle, colon, kind = named.rpartition(":")
         if own is not None and named in KINDS and not Path(named).exists():
             folder, kind = own, named
@@ -43,11 +44,9 @@ class Models:
             folder = Path(bundle)
         else:
             folder, kind = Path(named), "automatic"
-        return gavel.Judge(self.open(folder), kind, feedback_tokens=feedback_tokens)
+        return gavel.Judge(self.open(folder), kind, **options)
 
-    def judges(
-        self, named: Sequence[str] | None, own: Path | None = None, feedback_tokens: int = 0
-    ) -> list[gavel.Judge]:
+    def judges(self, named: Sequence[str] | None, own: Path | None = None, **options: Any) -> list[gavel.Judge]:
         """Those named; where none is, the own bundle's; with "none", nobody."""
         named = list(named or [])
         if named == [NO_JUDGE]:
@@ -56,7 +55,7 @@ class Models:
             raise CommandError(f"--judge {NO_JUDGE} stands beside other judges; give either")
         if not named and own is not None:
             named = ["automatic"]
-        return [self.judge(each, own, feedback_tokens) for each in named]
+        return [self.judge(each, own, **options) for each in named]
 
 
 def title(info: gavel.JudgeInfo) -> str:

@@ -146,6 +146,19 @@ def read_adapter(folder: Path) -> dict[str, Any]:
     return read_manifest(folder, ADAPTER, ADAPTER_KEYS)
 
 
+def update_judge(folder: Path, said: dict[str, Any]) -> None:
+    """Puts what is said into the judge of a bundle's or an adapter's manifest."""
+    adapter = base_of(folder) is not None
+    manifest = read_adapter(folder) if adapter else read_manifest(folder)
+    write_file(folder / (ADAPTER if adapter else MANIFEST), to_json(manifest | {"judge": manifest["judge"] | said}))
+
+
+def read_probe(folder: Path) -> dict[str, Any]:
+    """The probe of a bundle that has one."""
+    probe: dict[str, Any] = json.loads((folder / PROBE).read_bytes())
+    return probe
+
+
 def add_probe(bundle: str | Path, probe: dict[str, Any]) -> None:
     """Gives a bundle a probe, or another one. The bundle is whole at every moment: an old probe is first taken out of
     the manifest, and the new one is named there only once it is written."""

@@ -136,12 +136,3 @@ def auroc(scores: Doubles, passed: NDArray[np.bool_]) -> float:
     if passed.all() or not passed.any():
         return 0.5
     return float(roc_auc_score(passed, scores))
-
-
-def calibrate(logits: Doubles, passed: NDArray[np.bool_]) -> tuple[float, float]:
-    """Platt scaling fitted on out-of-fold logits; (1, 0) where they carry no signal to scale."""
-    if passed.all() or not passed.any():
-        return 1.0, 0.0
-    model = LogisticRegression(C=np.inf, solver="lbfgs", max_iter=2000).fit(logits[:, None], passed)
-    scale, shift = float(model.coef_[0, 0]), float(model.intercept_[0])
-    return (scale, shift) if scale > 0 else (1.0, 0.0)

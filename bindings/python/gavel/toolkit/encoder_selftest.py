@@ -52,10 +52,8 @@ def self_test(
             case["tolerance"] = max(case["tolerance"], tolerance)
         cases.append(case)
     ids = encode(prompts["judge"], SPOKEN, tokens)
-    p = probability(judge_logit(reference.logits(ids), judge, head), judge)
-    off = [
-        abs(probability(judge_logit(run, judge, head), judge) - p) for run in reference.disturbed(reference.logits, ids)
-    ]
+    p = probability(judge_logit(reference.logits(ids), judge, head))
+    off = [abs(probability(judge_logit(run, judge, head)) - p) for run in reference.disturbed(reference.logits, ids)]
     tolerance = max([PROBABILITY_TOLERANCE[precision], *(MARGIN * value for value in off)])
     cases[0]["judge"] = JUDGED | {"p_correct": p, "tolerance": tolerance}
     return cases

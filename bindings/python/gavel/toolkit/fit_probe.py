@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gavel.toolkit import bundle as bundles
-from gavel.toolkit import cross_validation, datasets, figures, taps
+from gavel.toolkit import calibration, cross_validation, datasets, figures, taps
+from gavel.toolkit.calibration import Calibration
 from gavel.toolkit.cross_validation import Choice, OutOfFold
 from gavel.toolkit.datasets import Progress, Row
 from gavel.toolkit.errors import ToolkitError
+from gavel.toolkit.labelled import candidates_of, labels_digest, task_of
 from gavel.toolkit.taps import Taps
 
 
@@ -92,19 +94,24 @@ def fit_on_taps(rows: list[Row], tapped: Taps, folds: int, seed: int, base: str,
     )
     choice, logits = cross_validation.choose(tapped, strengths, folds, seed)
     linear = cross_validation.fit(tapped.states[:, tapped.layers.index(choice.layer)], tapped.passed, choice.strength)
-    scale, shift = cross_validation.calibrate(logits, tapped.passed)
-    probabilities = _sigmoid(scale * nested.logits + shift)
+    fitted = calibration.fit("platt", logits, tapped.passed)
+    if fitted.scale <= 0:  # no signal to scale
+        fitted = Calibration()
+    probabilities = fitted.probabilities(nested.logits)
     placed = _per_task(rows, tapped, probabilities)
+    labels = labels_digest(rows)
     probe = {
         "format": 1,
         "layers": [choice.layer],
         "weights": [[float(np.float32(weight)) for weight in linear.weights]],
         "bias": linear.bias,
-        "calibration": {"scale": scale, "shift": shift},
+        "calibration": fitted.manifest(),
         "threshold": 0.5,
         "abstain_band": 0.0,
         "figures": _figures(rows, tapped, nested, probabilities, placed, folds),
+        "validation": _validation(tapped, nested, probabilities, folds, len(rows), labels),
         "fitted_on": _fitted_on(rows),
+        "labels_sha256": labels,
         "base": base,
         "regularisation": choice.strength,
     }
@@ -150,22 +157,7 @@ class _Model:
 
         if self._model is None:
             self._model = gavel.Model.open(self._bundle, device=self._device)
-        language = {"c++": "cpp"}.get(datasets.language(row), datasets.language(row))
-        task = gavel.Task(
-            datasets.prompt(row),
-            language if language in ("java", "python", "cpp") else "any",
-            datasets.prompting(row),
-            datasets.task_id(row),
-        )
-        candidates = [
-            gavel.Candidate(candidate["code"], tokens=candidate.get("tokens") or [], tokenizer=datasets.tokenizer(row))
-            for candidate in (row["candidates"][at] for at in positions)
-        ]
-        return gavel.tap(self._model, task, candidates, layers)
-
-
-def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 1.0 / (1.0 + np.exp(-logits))
+        return gavel.tap(self._model, task_of(row), candidates_of(row, positions), layers)
 
 
 def _per_task(rows: list[Row], tapped: Taps, values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -199,6 +191,14 @@ def _figures(
         "candidates": int(sum(len(one) for one in passed)),
         "cross_validation": f"{min(folds, len(rows))} folds over tasks, layer and C chosen inside each",
     }
+
+
+def _validation(
+    tapped: Taps, nested: OutOfFold, probabilities: NDArray[np.float64], folds: int, tasks: int, labels: str
+) -> dict[str, Any]:
+    """As a calibrated judge has it; each candidate is judged by a probe that saw nothing of its task."""
+    data = {"tasks": tasks, "problems": tasks, "folds": min(folds, tasks), "labels_sha256": labels}
+    return calibration.validation("platt", nested.logits, probabilities, probabilities, tapped.passed, data)
 
 
 def _log_likelihood(row: Row) -> NDArray[np.float64]:

@@ -49,9 +49,9 @@ def judge_logit(logits: torch.Tensor, judge: dict[str, Any], head: dict[str, Any
     return float(logits[positive] - others.logsumexp(0))
 
 
-def probability(logit: float, judge: dict[str, Any]) -> float:
-    calibration = judge["calibration"]
-    return 1 / (1 + math.exp(-(calibration["scale"] * logit + calibration["shift"])))
+def probability(logit: float) -> float:
+    """P(correct) before calibration, which a bundle may be given later."""
+    return 1 / (1 + math.exp(-logit))
 
 
 def self_test(
@@ -82,7 +82,7 @@ def self_test(
             }
         )
     if judge:
-        p, *others = [probability(judge_logit(run[-1], judge, head), judge) for run in runs]
+        p, *others = [probability(judge_logit(run[-1], judge, head)) for run in runs]
         tolerance = max([PROBABILITY_TOLERANCE[precision], *(MARGIN * abs(other - p) for other in others)])
         cases[0]["judge"] = JUDGED | {"p_correct": p, "tolerance": tolerance}
     return cases

@@ -1,0 +1,103 @@
+"""Labelled rows as a judge sees them: tasks, candidates, and its log-odds beside their outcomes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+import gavel
+from gavel.toolkit import datasets
+from gavel.toolkit.datasets import Row
+from gavel.toolkit.errors import ToolkitError
+
+# A judge's log-odds of the candidates of a row at some positions.
+Ask = Callable[[Row, list[int]], Sequence[float]]
+
+
+def task_of(row: Row) -> gavel.Task:
+    language = {"c++": "cpp"}.get(datasets.language(row), datasets.language(row))
+    return gavel.Task(
+        datasets.prompt(row),
+        language if language in ("java", "python", "cpp") else "any",
+        datasets.prompting(row),
+        datasets.task_id(row),
+    )
+
+
+def candidates_of(row: Row, positions: list[int]) -> list[gavel.Candidate]:
+    return [
+        gavel.Candidate(candidate["code"], tokens=candidate.get("tokens") or [], tokenizer=datasets.tokenizer(row))
+        for candidate in (row["candidates"][at] for at in positions)
+    ]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One judge's log-odds and the outcomes, over all candidates that have both."""
+
+    logits: NDArray[np.float64]
+    passed: NDArray[np.bool_]
+    problem: NDArray[np.int64]  # those of one source problem, in whatever language, have one number
+    tasks: int
+    left_out: int  # empty candidates, and those whose tests could not be run
+    asked: int  # candidates whose log-odds the rows did not have
+
+
+def labelled(rows: list[Row], judge: str, kind: str, ask: Ask, progress: datasets.Progress | None = None) -> Labelled:
+    """Takes log-odds from the verdicts of the judge of that name and kind where rows have them, else from ``ask``."""
+    logits: list[float | None] = []
+    passed: list[bool] = []
+    problem: list[int] = []
+    numbers: dict[str, int] = {}
+    tasks = asked = 0
+    for done, row in enumerate(rows, 1):
+        usable = [at for at, candidate in enumerate(row["candidates"]) if _usable(row, at, candidate)]
+        known = {at: _logit(row["candidates"][at], judge, kind) for at in usable}
+        missing = [at for at in usable if known[at] is None]
+        if missing:
+            known |= dict(zip(missing, ask(row, missing), strict=True))
+        number = numbers.setdefault(str(row.get("source") or datasets.task_id(row)), len(numbers))
+        logits += [known[at] for at in usable]
+        passed += [row["candidates"][at]["passed"] for at in usable]
+        problem += [number] * len(usable)
+        tasks, asked = tasks + bool(usable), asked + len(missing)
+        if progress:
+            progress(done, len(rows))
+    left_out = sum(len(row["candidates"]) for row in rows) - len(passed)
+    return Labelled(
+        np.array(logits, np.float64), np.array(passed, bool), np.array(problem, np.int64), tasks, left_out, asked
+    )
+
+
+def labels_digest(rows: list[Row]) -> str:
+    """SHA-256 of what labels say: each task's candidates and outcomes, whoever judged them since."""
+    said = [
+        [datasets.task_id(row), [[each.get("code"), each.get("passed")] for each in row["candidates"]]] for row in rows
+    ]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def _usable(row: Row, at: int, candidate: Row) -> bool:
+    if not isinstance(candidate.get("code"), str):
+        raise ToolkitError(f"task {datasets.task_id(row)}: candidate {at} has no code; expected a text of that name")
+    if candidate.get("status") == "harness_error" or not candidate["code"].strip():
+        return False
+    if not isinstance(candidate.get("passed"), bool):
+        raise ToolkitError(
+            f"task {datasets.task_id(row)}: candidate {at} does not say whether it passed; run gavel label first"
+        )
+    return True
+
+
+def _logit(candidate: Row, judge: str, kind: str) -> float | None:
+    for verdict in candidate.get("verdicts") or []:
+        if (verdict.get("judge"), verdict.get("kind")) == (judge, kind):
+            logit = verdict.get("logit")
+            return logit if isinstance(logit, int | float) and math.isfinite(logit) else None
+    return None
