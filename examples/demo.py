@@ -178,7 +178,7 @@ def check(ranking: gavel.Ranking, row: dict[str, Any]) -> list[str]:
         results = [programs.run(datasets.program(row, r.candidate.text), Limits()) for r in ranking.ranked]
     finally:
         programs.close()
-    return [result.feedback for result in results]
+    return [result.status.replace("_", " ") for result in results]
 
 
 def show(console: Console, team: Team, row: dict[str, Any], ranking: gavel.Ranking, checked: list[str]) -> None:

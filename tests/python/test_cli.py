@@ -158,7 +158,7 @@ def test_label_and_fit_probe(tasks: Path, tmp_path: Path, tiny_copy: Path) -> No
         row["candidates"][1] |= {"code": "    return a + b\n", "tokens": None, "mean_logprob": None}
     write(made, rows)
     summary = json.loads(done("label", made, "-o", labelled, "--no-sandbox", "--json").stdout)
-    assert summary["tasks"] == 4 and summary["feedback"]
+    assert summary["tasks"] == 4 and summary["statuses"]
     assert all(row["candidates"][1]["passed"] for row in read(labelled))
     fitted = json.loads(done("fit-probe", tiny_copy, labelled, "--layer", 1, "--folds", 2, "--json").stdout)
     assert fitted["layers"] == [1] and fitted["attached"]

@@ -81,10 +81,6 @@ def test_bad_files_are_named(tmp_path: Path, content: str, said: str) -> None:
 def test_meaning_of_rows() -> None:
     java = {"task_id": "HumanEval_java/7", "prompt": "class A {", "language": "java", "test": "class Main {}"}
     assert datasets.dataset(java) == "HumanEval_java"
-    assert datasets.program(java, "}") == "class A {}\nclass Main {}\n"
-    assert datasets.program(java | {"prompting": "chat"}, "class A {}") == "class A {}\nclass Main {}\n"
-    python = {"task_id": "x", "prompt": "def f():", "language": "python", "entry_point": "f", "test": "def check(c): 0"}
-    assert datasets.program(python, " pass") == "def f(): pass\ndef check(c): 0\ncheck(f)\n"
     elsewhere = {"task_id": "6367", "docstring": "/** Doc. */", "candidates": []}
     assert datasets.prompt(elsewhere) == "/** Doc. */\n"
     assert (datasets.language(elsewhere), datasets.dataset(elsewhere)) == ("any", "all")

@@ -19,7 +19,7 @@ from gavel.toolkit.figures import Bootstrap
 
 def row(task: str, outcomes: str, judge: list[float], logprob: list[float]) -> Row:
     """``outcomes`` has a letter for each candidate: p(asses), f(ails), c(ompile error)."""
-    feedback = {"p": "pass", "f": "exec error", "c": "compile error"}
+    status = {"p": "pass", "f": "wrong", "c": "compile_error"}
     return {
         "task_id": task,
         "prompt": "p",
@@ -27,7 +27,7 @@ def row(task: str, outcomes: str, judge: list[float], logprob: list[float]) -> R
             {
                 "code": str(number),
                 "passed": letter == "p",
-                "feedback": feedback[letter],
+                "status": status[letter],
                 "mean_logprob": logprob[number],
                 "verdicts": [
                     {"judge": "asked", "kind": "verbalizer", "trained": False, "p_correct": 0.5, "logit": judge[number]}

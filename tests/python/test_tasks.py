@@ -57,11 +57,11 @@ def test_fields(row: datasets.Row) -> None:
 @pytest.mark.parametrize("row", ROWS, ids=ids)
 def test_canonical_solution_passes(programs: Programs, row: datasets.Row) -> None:
     result = programs[row["language"]].run(datasets.program(row, row["canonical_solution"]), Limits())
-    assert result.feedback == "pass", result.detail
+    assert result.passed, result
 
 
 @pytest.mark.parametrize("row", ROWS, ids=ids)
 def test_wrong_solution_fails(programs: Programs, row: datasets.Row) -> None:
     """It compiles and runs, so that it is the task's tests that refuse it."""
     result = programs[row["language"]].run(datasets.program(row, WRONG[row["task_id"]]), Limits())
-    assert result.feedback == "exec error", result.detail
+    assert result.status in ("wrong", "exception"), result

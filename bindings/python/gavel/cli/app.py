@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gavel._version import __version__
-from gavel.cli import adapt, calibrate, export, generate, inspect, judge, pull, rank, solve, study
+from gavel.cli import adapt, calibrate, data, export, generate, inspect, judge, pull, rank, solve, study
 
 app = typer.Typer(
     name="gavel",
@@ -53,3 +53,7 @@ for name, function, examples in (
     ("report", study.report, study.REPORT_EXAMPLES),
 ):
     app.command(name, epilog=_epilog(examples))(function)
+
+data.app.command("convert", epilog=_epilog(data.CONVERT_EXAMPLES))(data.convert)
+data.app.command("split", epilog=_epilog(data.SPLIT_EXAMPLES))(data.split)
+app.add_typer(data.app)

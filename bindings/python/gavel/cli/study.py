@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +14,11 @@ from gavel.cli import show
 from gavel.cli.errors import command
 from gavel.cli.options import AsJson, Device, Rows
 from gavel.cli.progress import steps
+
+if TYPE_CHECKING:
+    from gavel.toolkit.label import LabelSummary, Pace
+
+NAMED = 20  # tasks that a summary lists
 
 LABEL_EXAMPLES = """
 gavel label solved.jsonl -o labelled.jsonl
@@ -40,8 +46,10 @@ def label(
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Run every candidate against its task's tests and note which pass.
+    """Run every candidate against its task's tests and note which pass, and how the others fail.
 
+    A task's canonical solution is run too, and tasks whose own solution fails are named; so a file of tasks alone is
+    checked.
     Candidates are programs a model wrote: outside the sandbox they can do what you can. After a kill the same command
     goes on where it stopped.
     """
@@ -55,14 +63,48 @@ def label(
             timeout=timeout,
             memory_mb=memory,
             sandbox=sandbox,
-            progress=lambda done, total: progress(f"{done} of {total} tasks", done / total),
+            progress=lambda pace: progress(_pace(pace), pace.tasks / pace.tasks_total),
         )
     if as_json:
-        print(json.dumps(vars(summary) | {"output": str(output)}))
+        print(json.dumps(vars(summary) | {"labels_per_second": summary.labels_per_second, "output": str(output)}))
         return
-    found = {name: str(count) for name, count in summary.feedback.most_common()}
-    lines = {"tasks": f"{summary.tasks}, {summary.resumed} of them before", "rows": str(output)}
-    show.facts(Console(), "gavel label", lines | {"candidates": f"{summary.candidates}"} | found)
+    show.facts(Console(), "gavel label", _label_facts(summary) | {"rows": str(output)})
+
+
+def _pace(pace: Pace) -> str:
+    said = f"{pace.tasks} of {pace.tasks_total} tasks"
+    if not pace.rate:
+        return said
+    return f"{said}, {pace.rate:.1f} labels a second, {timedelta(seconds=round(pace.remaining))} left"
+
+
+def _label_facts(summary: LabelSummary) -> dict[str, str]:
+    lines = {"tasks": f"{summary.tasks}, {summary.resumed} of them before"}
+    if summary.nothing_to_run:
+        lines["nothing to run"] = f"{summary.nothing_to_run} tasks have neither candidates nor a solution of their own"
+    if summary.candidates:
+        lines["candidates"] = _share(summary.passed, summary.candidates)
+        lines |= {name: str(count) for name, count in summary.statuses.most_common() if name != "pass"}
+    if summary.flipped:
+        lines["flipped"] = f"{len(summary.flipped)} tasks, timed out once but not alone: {_named(summary.flipped)}"
+    if summary.references:
+        lines["references"] = _share(summary.references["pass"], summary.references.total())
+        for task, said in list(summary.bad_references.items())[:NAMED]:
+            feedback = said["feedback"]
+            lines[f"  {task}"] = f"{said['status']}: {feedback['kind']} {feedback['message']}"
+        if summary.candidates and summary.bad_references:
+            lines["candidates, without those"] = _share(summary.sound_passed, summary.sound_candidates)
+    if summary.executed:
+        lines["time"] = f"{summary.seconds:.1f} s, {summary.labels_per_second:.1f} labels a second"
+    return lines
+
+
+def _share(passed: int, total: int) -> str:
+    return f"{passed} of {total} pass" + (f", {passed / total:.1%}" if total else "")
+
+
+def _named(tasks: list[str]) -> str:
+    return ", ".join(tasks[:NAMED]) + (" …" if len(tasks) > NAMED else "")
 
 
 @command

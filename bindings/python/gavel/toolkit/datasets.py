@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,14 @@ from types import TracebackType
 from typing import Any
 
 from gavel.toolkit.errors import ToolkitError
+from gavel.toolkit.program_java import java_program
+from gavel.toolkit.program_python import python_program
+from gavel.toolkit.program_text import Program
+
+ASSEMBLERS = {
+    "java": (java_program, re.compile(r"^\s*(?:\w+ )*class \w+[^\n]*\{", re.MULTILINE)),
+    "python": (python_program, re.compile(r"^(?:async )?(?:def|class) \w+", re.MULTILINE)),
+}
 
 Row = dict[str, Any]
 Progress = Callable[[int, int], None]  # tasks done, tasks in all
@@ -33,7 +42,7 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
-            row = _parse(file, number, line)
+            row = parse(file, number, line)
             task = task_id(row, f"{file}:{number}")
             if task in seen:
                 raise DatasetError(
@@ -46,7 +55,8 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
     return rows
 
 
-def _parse(file: Path, number: int, line: bytes) -> Row:
+def parse(file: Path, number: int, line: bytes) -> Row:
+    """The object in one line of a file."""
     try:
         row = json.loads(line)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -96,17 +106,36 @@ def dataset(row: Row) -> str:
     return name if slash else "all"
 
 
-def program(row: Row, code: str) -> str:
-    """The program that decides whether ``code`` solves the task: its exit status is the answer."""
-    test = row.get("test")
+def program(row: Row, code: str) -> Program:
+    """What is run to see whether ``code`` solves the task."""
+    test, spoken = row.get("test"), language(row)
     if not test:
         raise DatasetError(f"task {task_id(row)}: no test, so nothing can say which candidates pass")
-    parts = [code] if prompting(row) == "chat" else [prompt(row) + code]
-    parts.append(str(test))
-    # The Python sets only define check(); their harness calls it with the function under test.
-    if language(row) == "python" and "def check(" in str(test) and row.get("entry_point"):
-        parts.append(f"check({row['entry_point']})")
-    return "\n".join(parts) + "\n"
+    if spoken not in ASSEMBLERS:
+        raise DatasetError(
+            f"task {task_id(row)}: language {row.get('language')!r}; only {' and '.join(ASSEMBLERS)} can be run"
+        )
+    assemble, opening = ASSEMBLERS[spoken]
+    begun = prompt(row)
+    if prompting(row) == "chat" and not opening.search(begun):
+        begun = ""  # an instruction in words
+    return assemble(begun, code, str(test), str(row.get("entry_point") or ""))
+
+
+def outcomes(row: Row) -> list[bool | None]:
+    """Whether each candidate passes its tests; None where the harness failed, so that nobody knows."""
+    found = []
+    for position, candidate in enumerate(row.get("candidates") or []):
+        passed = candidate.get("passed")
+        if not isinstance(passed, bool) and candidate.get("status") != "harness_error":
+            raise DatasetError(f"task {task_id(row)}: candidate {position} says no `passed`; run `gavel label` first")
+        found.append(passed)
+    return found
+
+
+def labelled_rows(path: str | os.PathLike[str]) -> list[Row]:
+    """The rows of a file that have a candidate whose outcome is known."""
+    return [row for row in read_rows(path) if any(outcome is not None for outcome in outcomes(row))]
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
@@ -155,7 +184,7 @@ def finished_ids(path: str | os.PathLike[str]) -> set[str]:
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip() and line.endswith(b"\n"):
-                done.add(task_id(_parse(file, number, line), f"{file}:{number}"))
+                done.add(task_id(parse(file, number, line), f"{file}:{number}"))
     return done
 
 

@@ -8,6 +8,7 @@ import re
 import secrets
 import selectors
 import shutil
+import signal
 import struct
 import subprocess
 import time
@@ -15,12 +16,15 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
+from gavel.toolkit.program_text import Program
 from gavel.toolkit.sandbox import MIB, Limits, Outcome, Sandbox, SandboxError
 
 RUNNERS = Path(__file__).parent / "runners"
-COMPILE_ERROR = 97  # exit status of run_program.py; any other word of its own would do
+READY = "gavel ready\n"  # what a runner says before it touches the candidate
 COMPILE_SECONDS = 60.0  # javac always ends; this is for a machine that is busy
+COMPILER_SECONDS = 7 * 86400.0  # what a warm one may take for all that it ever compiles
 DETAIL_CHARACTERS = 500
 JVM = [
     "-XX:+UseSerialGC",
@@ -35,13 +39,30 @@ OUT_OF_MEMORY = re.compile(
 )
 
 
+Status = Literal["pass", "wrong", "exception", "compile_error", "timeout", "out_of_memory", "harness_error"]
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a failed run said: the execution feedback that RankEF is trained on (arXiv 2408.13976)."""
+
+    kind: str  # the error's class, such as java.lang.ArithmeticException
+    message: str = ""
+    line: int | None = None  # of the candidate's text, from 1; none where the failure is not in it
+    text: str = ""  # of that line, or of the test's line that failed
+
+
 @dataclass(frozen=True)
 class Result:
-    """What a program's run said: ``feedback`` is pass, compile error, exec error, timeout or memory."""
+    """``wrong`` is a test that found another result than it wanted, ``exception`` anything the candidate threw or left
+    undone; ``harness_error`` says nothing about the candidate."""
 
-    passed: bool
-    feedback: str
-    detail: str = ""  # its error output, shortened
+    status: Status
+    feedback: Feedback | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.status == "pass"
 
 
 class PythonPrograms:
@@ -55,14 +76,15 @@ class PythonPrograms:
                 "/usr/bin/python3 is not installed, and Python candidates need it: apt-get install python3"
             )
 
-    def run(self, program: str, limits: Limits) -> Result:
+    def run(self, program: Program, limits: Limits) -> Result:
         word = secrets.token_hex(16)
-        files = {"run_program.py": self._runner, "program.py": program.encode(errors="replace")}
-        command = ["/usr/bin/python3", "-I", "{box}/run_program.py", word, "{box}/program.py", str(COMPILE_ERROR)]
-        outcome = self._sandbox.run(command, files, limits)
-        if outcome.status == COMPILE_ERROR:
-            return Result(False, "compile error", _brief(outcome.stderr))
-        return classify(outcome, word)
+        files = {
+            "run_program.py": self._runner,
+            "candidate.py": program.source.encode(errors="replace"),
+            "test.py": program.test.encode(errors="replace"),
+        }
+        command = ["/usr/bin/python3", "-I", *(f"{{box}}/{name}" for name in files), self._sandbox.processes]
+        return result_of(self._sandbox.run(command, files, limits, f"{word}\n".encode()), word, program)
 
     def close(self) -> None:
         pass
@@ -78,34 +100,31 @@ class JavaPrograms:
         self._idle: queue.LifoQueue[JavaCompiler] = queue.LifoQueue()
         self._open = ExitStack()
 
-    def run(self, program: str, limits: Limits) -> Result:
+    def run(self, program: Program, limits: Limits) -> Result:
         try:
-            compiled, answer = self._compile(program, limits)
+            compiled, answer = self._compile(program)
         except TimeoutError:
-            return Result(False, "timeout", "javac did not finish")
+            return Result("timeout", Feedback("Timeout", "javac did not finish"))
         except CompilerGone as gone:
-            return Result(False, "compile error", str(gone))
+            return Result("compile_error", Feedback("CompileError", str(gone)))
         if not compiled:
-            return Result(False, "compile error", answer.decode(errors="replace")[:DETAIL_CHARACTERS])
+            file, line, message = answer.decode(errors="replace").split("\t", 2)
+            return Result("compile_error", feedback_at("CompileError", file, line, message, program))
         word = secrets.token_hex(16)
-        heap = limits.memory // MIB
-        command = [
-            self._java,
-            *JVM,
-            f"-Xmx{heap}m",
-            "-XX:MaxMetaspaceSize=64m",
-            "-cp",
-            "{box}/program.jar",
-            "GavelLauncher",
-            word,
-        ]
+        command = [self._java, *JVM, f"-Xmx{limits.memory // MIB}m", "-XX:MaxMetaspaceSize=64m", "-ea"]
+        command += ["-cp", "{box}/program.jar", "GavelLauncher", self._sandbox.processes]
         # The heap is the limit; beside it a virtual machine reserves address space that it never touches.
-        outcome = self._sandbox.run(
-            command, {"program.jar": answer}, replace(limits, memory=limits.memory + 1024 * MIB)
-        )
-        return classify(outcome, word)
+        limits = replace(limits, memory=limits.memory + 1024 * MIB)
+        outcome = self._sandbox.run(command, {"program.jar": answer}, limits, f"{word}\n".encode())
+        return result_of(outcome, word, program)
 
-    def _compile(self, program: str, limits: Limits) -> tuple[bool, bytes]:
+    def _compile(self, program: Program) -> tuple[bool, bytes]:
+        try:
+            return self._compile_with_one(program)
+        except CompilerGone:  # perhaps for a reason of its own: the next one shows whether it was the program's doing
+            return self._compile_with_one(program)
+
+    def _compile_with_one(self, program: Program) -> tuple[bool, bytes]:
         try:
             compiler = self._idle.get_nowait()
         except queue.Empty:
@@ -121,6 +140,12 @@ class JavaPrograms:
     def close(self) -> None:
         self._open.close()
 
+    def __enter__(self) -> JavaPrograms:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 class CompilerGone(RuntimeError):
     """The compiler's process ended by itself; another can take its place."""
@@ -131,7 +156,7 @@ class JavaCompiler:
 
     def __init__(self, sandbox: Sandbox, java: str) -> None:
         source = (RUNNERS / "CompileServer.java").read_bytes()
-        limits = Limits(memory=2048 * MIB)
+        limits = Limits(seconds=COMPILER_SECONDS, memory=2048 * MIB)
         command = [java, *JVM, "-Xmx384m", "-Xss4m", "{box}/CompileServer.java"]
         self._context: AbstractContextManager[subprocess.Popen[bytes]] = sandbox.start(
             command, {"CompileServer.java": source}, limits
@@ -147,12 +172,13 @@ class JavaCompiler:
             self.close()
             raise
 
-    def compile(self, program: str, seconds: float) -> tuple[bool, bytes]:
-        """(True, a jar) or (False, the errors). After TimeoutError or CompilerGone this compiler is of no more use."""
-        source = program.encode(errors="replace")
+    def compile(self, program: Program, seconds: float) -> tuple[bool, bytes]:
+        """(True, a jar) or (False, the error). After TimeoutError or CompilerGone this compiler is of no more use."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(struct.pack(">i", len(source)) + source)
+            for text in (program.source, program.test):
+                content = text.encode(errors="replace")
+                self._process.stdin.write(struct.pack(">i", len(content)) + content)
             self._process.stdin.flush()
         except BrokenPipeError as error:
             raise CompilerGone(f"javac ended: {self._last_words()}") from error
@@ -202,18 +228,43 @@ def java_home() -> Path:
     return Path(javac).resolve().parent.parent
 
 
-def classify(outcome: Outcome, word: str) -> Result:
-    """The verdict of a run whose last act, if its tests came to their end, was to say ``word``."""
-    detail = _brief(outcome.stderr)
-    if outcome.timed_out:
-        return Result(False, "timeout", detail)
-    if outcome.status == 0 and word in outcome.stdout:
-        return Result(True, "pass")
-    if outcome.status == 137 or OUT_OF_MEMORY.search(outcome.stderr):
-        return Result(False, "memory", detail)
-    if outcome.status == 0:
-        return Result(False, "exec error", "the program ended before its tests did")
-    return Result(False, "exec error", detail or f"exit status {outcome.status}")
+def result_of(outcome: Outcome, word: str, program: Program) -> Result:
+    """The verdict of a run whose last act, if its tests came to their end, was to say ``word`` alone on a line."""
+    if outcome.ended_for == "time" or outcome.status == 128 + signal.SIGXCPU:
+        return Result("timeout", Feedback("Timeout"))
+    if outcome.ended_for == "output":
+        return Result("exception", Feedback("OutputLimit", "it wrote more than it may"))
+    lines = outcome.stdout.splitlines()
+    if not outcome.stdout.startswith(READY):
+        return Result("harness_error", Feedback("HarnessError", _brief(outcome.stderr) or f"status {outcome.status}"))
+    if lines[-1] == word and outcome.status == 0:
+        return Result("pass")
+    what, *rest = lines[-1].split("\t", 4)
+    if len(rest) == 4 and what in ("failed", "compile"):
+        return _failure(what, rest, program)
+    if outcome.ended_for == "memory" or outcome.status == 128 + signal.SIGKILL or OUT_OF_MEMORY.search(outcome.stderr):
+        return Result("out_of_memory", Feedback("OutOfMemory", _brief(outcome.stderr)))
+    said = _brief(outcome.stderr) if outcome.status else "the program ended before its tests did"
+    return Result("exception", Feedback("EarlyExit", said or f"exit status {outcome.status}"))
+
+
+def _failure(what: str, rest: list[str], program: Program) -> Result:
+    kind, file, line, message = rest
+    feedback = feedback_at(kind, file, line, message, program)
+    if what == "compile":
+        return Result("compile_error", feedback)
+    if kind in ("java.lang.OutOfMemoryError", "MemoryError"):
+        return Result("out_of_memory", feedback)
+    # A Java test throws what it likes where a result is not the wanted one; a Python test asserts.
+    wrong = file == "Main.java" or (file == "test.py" and kind == "AssertionError")
+    return Result("wrong" if wrong else "exception", feedback)
+
+
+def feedback_at(kind: str, file: str, line: str, message: str, program: Program) -> Feedback:
+    number, of_test = int(line) if line.isdecimal() else 0, file in ("Main.java", "test.py")
+    text = program.line_text(number, of_test=of_test) if file else ""
+    own = program.candidate_line(number) if file and not of_test else None
+    return Feedback(kind, _brief(" ".join(message.split())), own, text)
 
 
 def _brief(text: str) -> str:

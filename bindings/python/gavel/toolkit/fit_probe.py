@@ -55,7 +55,7 @@ def fit_probe(
         raise ToolkitError(f"folds is {folds}; cross-validation needs 2 at least")
     manifest = bundles.read_manifest(bundle)
     layers = _layers(layers, manifest)
-    rows = [row for row in datasets.read_rows(judged_jsonl) if row.get("candidates")]
+    rows = datasets.labelled_rows(judged_jsonl)
     total = len(rows) + folds
     tapped = taps.collect(
         rows,
@@ -175,12 +175,15 @@ def _figures(
     placed: dict[str, NDArray[np.float64]],
     folds: int,
 ) -> dict[str, Any]:
-    passed = [np.array([candidate["passed"] for candidate in row["candidates"]]) for row in rows]
-    ties = [_log_likelihood(row) for row in rows]
+    outcomes = [datasets.outcomes(row) for row in rows]
+    known = [[at for at, outcome in enumerate(one) if outcome is not None] for one in outcomes]
+    passed = [np.array([outcome for outcome in one if outcome is not None]) for one in outcomes]
+    scores = [one[at] for one, at in zip(placed.values(), known, strict=True)]
+    ties = [_log_likelihood(row)[at] for row, at in zip(rows, known, strict=True)]
     return {
         "auroc": round(cross_validation.auroc(nested.logits, tapped.passed), 4),
         "brier": round(float(np.mean((probabilities - tapped.passed) ** 2)), 4),
-        "pass_at_1_probe": round(float(figures.best_of(list(placed.values()), ties, passed).mean()), 4),
+        "pass_at_1_probe": round(float(figures.best_of(scores, ties, passed).mean()), 4),
         "pass_at_1_random": round(float(np.mean([one.mean() for one in passed])), 4),
         "pass_at_1_oracle": round(float(np.mean([one.any() for one in passed])), 4),
         "base_rate": round(float(np.concatenate(passed).mean()), 4),

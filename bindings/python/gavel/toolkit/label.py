@@ -1,31 +1,70 @@
-"""Runs every candidate's program against its tests and notes in the rows which pass."""
+"""Runs every candidate's program against its tests and notes in the rows which pass, and how the others fail."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gavel.toolkit import datasets
-from gavel.toolkit.datasets import DatasetError, Progress, Row, RowWriter
-from gavel.toolkit.execute import JavaPrograms, PythonPrograms, Result
-from gavel.toolkit.sandbox import MIB, Limits, NoSandbox, Sandbox
+from gavel.toolkit.datasets import DatasetError, Row, RowWriter
+from gavel.toolkit.label_pool import Label, Pool
+from gavel.toolkit.program_text import Program
+from gavel.toolkit.sandbox import MIB, Limits
 
-LANGUAGES = ("java", "python")
+LABELS = ("status", "passed", "feedback", "flipped")  # what labelling says of a candidate
+
+BESIDE_MB = 512  # what an interpreter or virtual machine may take beside the program's memory
+
+
+@dataclass
+class Pace:
+    """How far a run of ``label`` has come. Labels are distinct programs: one that candidates share counts once."""
+
+    tasks: int  # done, those of an earlier run included
+    tasks_total: int
+    labels: int = 0  # of this run
+    labels_total: int = 0
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Labels a second."""
+        return self.labels / self.seconds if self.seconds else 0.0
+
+    @property
+    def remaining(self) -> float:
+        """Seconds, if it goes on like this."""
+        return (self.labels_total - self.labels) / self.rate if self.rate else float("inf")
 
 
 @dataclass
 class LabelSummary:
-    """What a run of ``label`` did; tasks labelled by an earlier run count as ``resumed``."""
+    """What the output holds; ``resumed``, ``executed`` and ``seconds`` say what of it this run did."""
 
     tasks: int = 0
     resumed: int = 0
-    candidates: int = 0
     executed: int = 0
-    feedback: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    candidates: int = 0
+    passed: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    references: Counter[str] = field(default_factory=Counter)  # statuses of the tasks' own solutions
+    bad_references: dict[str, dict[str, Any]] = field(default_factory=dict)  # by task: status and feedback
+    sound_candidates: int = 0  # of tasks whose reference, where there is one, passes
+    sound_passed: int = 0
+    flipped: list[str] = field(default_factory=list)  # tasks with a run that timed out, and did not when run alone
+    nothing_to_run: int = 0  # tasks with neither candidates nor a solution of their own
+
+    @property
+    def labels_per_second(self) -> float:
+        return self.executed / self.seconds if self.seconds else 0.0
 
 
 def label(
@@ -36,9 +75,13 @@ def label(
     timeout: float = 10.0,
     memory_mb: int = 256,
     sandbox: bool = True,
-    progress: Progress | None = None,
+    progress: Callable[[Pace], None] | None = None,
 ) -> LabelSummary:
-    """Adds ``passed``, ``feedback`` and, where it failed, ``detail`` to every candidate of every row.
+    """Adds ``status``, ``passed`` and, where it failed, ``feedback`` to every candidate of every row.
+
+    A task's own solution is run too, and ``reference`` says how it did; so a file of tasks without candidates is
+    checked. A program that did not finish in time is run once more, with nothing beside it; that result counts, and
+    where it differs the candidate is ``flipped``. A ``harness_error`` leaves ``passed`` unsaid.
 
     Rows go to ``output`` in the order of ``input``; a run that was killed goes on where it stopped. A program that
     several candidates share runs once. Raises SandboxError where bubblewrap does not work, unless ``sandbox`` is false.
@@ -50,70 +93,75 @@ def label(
     if Path(input).resolve() == Path(output).resolve():
         raise DatasetError(f"{input}: input and output are the same file; name another output")
     rows = datasets.read_rows(input)
-    for row in rows:
-        _check(row)
-    languages = {datasets.language(row) for row in rows}
-    summary = LabelSummary(tasks=len(rows))
+    programs = {datasets.task_id(row): _programs(row) for row in rows}
+    if not any(programs.values()):
+        raise DatasetError(f"{input}: no candidates, and no canonical_solution; generate candidates first")
     with ExitStack() as open_things:
         writer = open_things.enter_context(RowWriter(output))
         pending = list(writer.pending(rows))
-        summary.resumed = len(rows) - len(pending)
+        pace = Pace(len(rows) - len(pending), len(rows))
+        pace.labels_total = sum(len(programs[datasets.task_id(row)]) for row in pending)
+        resumed = pace.tasks
         if progress:
-            progress(summary.resumed, summary.tasks)
-        if not pending:
-            return summary
-        runners = _runners(languages, sandbox)
-        for runner in runners.values():
-            open_things.callback(runner.close)
-        pool = ThreadPoolExecutor(jobs, thread_name_prefix="label")
-        open_things.callback(pool.shutdown, cancel_futures=True)
-        limits = Limits(seconds=timeout, memory=memory_mb * MIB)
-        started = [_start(row, runners, limits, pool) for row in pending]
-        for done, (row, results) in enumerate(zip(pending, started, strict=True), summary.resumed + 1):
-            writer.append(_labelled(row, results, summary))
-            if progress:
-                progress(done, summary.tasks)
+            progress(pace)
+        if pending:
+            languages = {datasets.language(row) for row in pending}
+            limits = Limits(timeout, memory_mb * MIB, resident=(memory_mb + BESIDE_MB) * MIB)
+            pool = open_things.enter_context(Pool(languages, jobs, limits, sandbox))
+            began = time.monotonic()
+            started = [pool.start(datasets.language(row), programs[datasets.task_id(row)]) for row in pending]
+            for row, labels in zip(pending, started, strict=True):
+                writer.append(_labelled(row, labels))
+                pace.tasks += 1
+                pace.labels += len(labels)
+                pace.seconds = time.monotonic() - began
+                if progress:
+                    progress(pace)
+    summary = summarize(datasets.read_rows(output))
+    summary.resumed, summary.executed, summary.seconds = resumed, pace.labels, pace.seconds
     return summary
 
 
-def _check(row: Row) -> None:
-    task = datasets.task_id(row)
-    if datasets.language(row) not in LANGUAGES:
-        raise DatasetError(f"task {task}: language {row.get('language')!r}; only {' and '.join(LANGUAGES)} can be run")
-    if not isinstance(row.get("candidates"), list):
-        raise DatasetError(f"task {task}: no candidates; generate them first")
-    datasets.program(row, "")
+def _programs(row: Row) -> dict[str, Program]:
+    """What is to be run for a row, by code: its candidates and its own solution."""
+    codes = dict.fromkeys(candidate["code"] for candidate in row.get("candidates") or [])
+    if row.get("canonical_solution"):
+        codes[row["canonical_solution"]] = None
+    return {code: datasets.program(row, code) for code in codes}
 
 
-def _runners(languages: set[str], sandboxed: bool) -> dict[str, JavaPrograms | PythonPrograms]:
-    kind = Sandbox if sandboxed else NoSandbox
-    kind().check()
-    runners: dict[str, JavaPrograms | PythonPrograms] = {}
-    if "java" in languages:
-        runners["java"] = JavaPrograms(kind)
-    if "python" in languages:
-        runners["python"] = PythonPrograms(kind())
-    return runners
+def _labelled(row: Row, labels: dict[str, Future[Label]]) -> Row:
+    row = dict(row)
+    if row.get("canonical_solution"):
+        row["reference"] = labels[row["canonical_solution"]].result().fields()
+    if row.get("candidates"):
+        row["candidates"] = [
+            {key: value for key, value in candidate.items() if key not in LABELS}
+            | labels[candidate["code"]].result().fields()
+            for candidate in row["candidates"]
+        ]
+    return row
 
 
-def _start(
-    row: Row, runners: dict[str, JavaPrograms | PythonPrograms], limits: Limits, pool: ThreadPoolExecutor
-) -> dict[str, Future[Result]]:
-    run = runners[datasets.language(row)].run
-    codes = dict.fromkeys(candidate["code"] for candidate in row["candidates"])
-    return {code: pool.submit(run, datasets.program(row, code), limits) for code in codes}
-
-
-def _labelled(row: Row, results: dict[str, Future[Result]], summary: LabelSummary) -> Row:
-    summary.executed += len(results)
-    candidates = []
-    for candidate in row["candidates"]:
-        result = results[candidate["code"]].result()
-        kept = {key: value for key, value in candidate.items() if key not in ("passed", "feedback", "detail")}
-        kept.update(passed=result.passed, feedback=result.feedback)
-        if result.detail:
-            kept["detail"] = result.detail
-        candidates.append(kept)
-        summary.candidates += 1
-        summary.feedback[result.feedback] += 1
-    return {**row, "candidates": candidates}
+def summarize(rows: Iterable[Row]) -> LabelSummary:
+    """Counts over labelled rows."""
+    summary = LabelSummary()
+    for row in rows:
+        task, reference = datasets.task_id(row), row.get("reference")
+        candidates = row.get("candidates") or []
+        passed = sum(candidate.get("passed") is True for candidate in candidates)
+        summary.tasks += 1
+        summary.candidates += len(candidates)
+        summary.passed += passed
+        summary.statuses.update(candidate["status"] for candidate in candidates)
+        summary.nothing_to_run += not candidates and not reference
+        if any(each.get("flipped") for each in (*candidates, reference or {})):
+            summary.flipped.append(task)
+        if reference:
+            summary.references[reference["status"]] += 1
+        if reference and reference["status"] != "pass":
+            summary.bad_references[task] = reference
+        else:
+            summary.sound_candidates += len(candidates)
+            summary.sound_passed += passed
+    return summary

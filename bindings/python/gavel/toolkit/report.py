@@ -49,7 +49,7 @@ def report(
 
     ``out_of_fold`` are the probabilities that ``fit_probe`` left; by default those beside the rows, where they are.
     """
-    rows = [row for row in datasets.read_rows(judged_jsonl) if row.get("candidates")]
+    rows = datasets.labelled_rows(judged_jsonl)
     if not rows:
         raise DatasetError(f"{judged_jsonl}: no row has candidates")
     probe = _out_of_fold(judged_jsonl, out_of_fold)
@@ -82,21 +82,20 @@ def _out_of_fold(judged: str | os.PathLike[str], given: str | os.PathLike[str] |
 
 
 def _labelled(row: Row, probe: dict[str, list[float | None]]) -> Labelled:
-    task, candidates = datasets.task_id(row), row["candidates"]
-    for position, candidate in enumerate(candidates):
-        if not isinstance(candidate.get("passed"), bool):
-            raise DatasetError(f"task {task}: candidate {position} says no `passed`; run `gavel label` first")
+    task, outcomes = datasets.task_id(row), datasets.outcomes(row)
+    judged = [position for position, outcome in enumerate(outcomes) if outcome is not None]
+    candidates = [row["candidates"][position] for position in judged]
     scores: dict[str, Doubles] = {}
     for name, values in _verdicts(candidates).items():
         scores[name] = _floats(values)
     if any(candidate.get("mean_logprob") is not None for candidate in candidates):
         scores[LOG_LIKELIHOOD] = _floats([candidate.get("mean_logprob") for candidate in candidates])
     if probe:
-        scores[PROBE] = _floats(probe[task])
+        scores[PROBE] = _floats([probe[task][position] for position in judged])
     return Labelled(
         datasets.dataset(row),
         np.array([candidate["passed"] for candidate in candidates]),
-        np.array([candidate.get("feedback") != "compile error" for candidate in candidates]),
+        np.array([candidate.get("status") != "compile_error" for candidate in candidates]),
         scores,
     )
 

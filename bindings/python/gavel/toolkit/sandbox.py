@@ -2,11 +2,13 @@
 
 Inside there are the system's programs (read-only), an empty small ``/tmp`` and the files the caller passes, which
 travel as memory and never touch the disk. Started by root, the sandbox runs as *nobody*: the kernel does not count
-root's processes, and a fork bomb would not be contained.
+root's processes, and a fork bomb would not be contained. Bounds are the kernel's rlimits for each process, and a
+watch over memory and output of all processes together, since not every machine lets us make a cgroup.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import shutil
@@ -15,14 +17,16 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from gavel.toolkit.errors import ToolkitError
 
 NOBODY = 65534
 END_BYTES = 2048  # kept of either end of each stream; what lies between is read and dropped
+WATCH_SECONDS = 0.1  # between two looks at the memory of all processes
 MIB = 1 << 20
 
 
@@ -30,14 +34,19 @@ class SandboxError(ToolkitError):
     """The sandbox cannot run here; the message says what to do."""
 
 
+Ended = Literal["time", "memory", "output"]
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one program may take."""
 
-    seconds: float = 10.0
+    seconds: float = 10.0  # on the clock; and this much of each of two processors, for each process
     memory: int = 512 * MIB  # address space of each process
+    resident: int = 768 * MIB  # private memory of all processes together
     processes: int = 64  # and threads
     file_size: int = 16 * MIB
+    output: int = 64 * MIB  # of both streams together
 
 
 @dataclass(frozen=True)
@@ -45,13 +54,15 @@ class Outcome:
     """How a program ended; ``status`` is its exit status, 128 + n where signal n ended it."""
 
     status: int
-    timed_out: bool
+    ended_for: Ended | None  # why it was ended from outside, if it was
     stdout: str
     stderr: str
 
 
 class Sandbox:
     """Starts commands in bubblewrap. ``{box}`` in a command stands for the folder that holds the passed files."""
+
+    processes = "alone"  # or "shared": whether a program inside sees no processes but its own
 
     def __init__(self, read_only: Sequence[str | Path] = ()) -> None:
         self._read_only = [str(path) for path in read_only]
@@ -73,14 +84,18 @@ class Sandbox:
                 "candidates"
             )
 
-    def run(self, command: Sequence[str], files: Mapping[str, bytes], limits: Limits) -> Outcome:
-        """Runs to the end or the deadline, whichever comes first."""
-        with self.start(command, files, limits, stdin=subprocess.DEVNULL) as process:
-            return _watch(process, limits.seconds)
+    def run(self, command: Sequence[str], files: Mapping[str, bytes], limits: Limits, stdin: bytes = b"") -> Outcome:
+        """Runs to the end or to a limit, whichever comes first. ``stdin`` is at most 4096 bytes."""
+        with self.start(command, files, limits) as process:
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):
+                process.stdin.write(stdin)
+                process.stdin.close()
+            return _watch(process, limits)
 
     @contextmanager
     def start(
-        self, command: Sequence[str], files: Mapping[str, bytes], limits: Limits, stdin: int = subprocess.PIPE
+        self, command: Sequence[str], files: Mapping[str, bytes], limits: Limits
     ) -> Iterator[subprocess.Popen[bytes]]:
         """A running program with pipes; it and all it started are gone when the block ends."""
         descriptors = {name: _in_memory(content) for name, content in files.items()}
@@ -88,7 +103,7 @@ class Sandbox:
             inside = [part.replace("{box}", "/box") for part in command]
             process = subprocess.Popen(
                 self._bwrap(descriptors) + _limited(inside, limits),
-                stdin=stdin,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 pass_fds=list(descriptors.values()),
@@ -122,20 +137,22 @@ class Sandbox:
 class NoSandbox(Sandbox):
     """The same limits and deadline, but the machine's own files, network and user: for trusted candidates only."""
 
+    processes = "shared"
+
     def check(self) -> None:
         if shutil.which("prlimit") is None:
             raise SandboxError("prlimit is not installed: apt-get install util-linux")
 
     @contextmanager
     def start(
-        self, command: Sequence[str], files: Mapping[str, bytes], limits: Limits, stdin: int = subprocess.PIPE
+        self, command: Sequence[str], files: Mapping[str, bytes], limits: Limits
     ) -> Iterator[subprocess.Popen[bytes]]:
         with tempfile.TemporaryDirectory(prefix="gavel-") as box:
             for name, content in files.items():
                 Path(box, name).write_bytes(content)
             process = subprocess.Popen(
                 _limited([part.replace("{box}", box) for part in command], limits, count_processes=False),
-                stdin=stdin,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=box,
@@ -149,6 +166,8 @@ class NoSandbox(Sandbox):
 def _limited(command: list[str], limits: Limits, count_processes: bool = True) -> list[str]:
     # choom: where memory runs out, the kernel is to end the candidate and nothing else.
     words = ["choom", "-n", "1000", "--", "prlimit", f"--as={limits.memory}", f"--fsize={limits.file_size}", "--core=0"]
+    processor = math.ceil(2 * limits.seconds)
+    words.append(f"--cpu={processor}:{processor + 1}")
     if count_processes:  # outside a user namespace the limit would count the user's whole desktop
         words.append(f"--nproc={limits.processes}")
     return [*words, "--", *command]
@@ -185,8 +204,10 @@ class _Ends:
     def __init__(self) -> None:
         self._first = b""
         self._last = b""
+        self.size = 0
 
     def add(self, piece: bytes) -> None:
+        self.size += len(piece)
         room = END_BYTES - len(self._first)
         self._first += piece[:room]
         self._last = (self._last + piece[room:])[-END_BYTES:]
@@ -195,22 +216,51 @@ class _Ends:
         return (self._first + self._last).decode(errors="replace")
 
 
-def _watch(process: subprocess.Popen[bytes], seconds: float) -> Outcome:
-    deadline = time.monotonic() + seconds
+def _watch(process: subprocess.Popen[bytes], limits: Limits) -> Outcome:
     stdout, stderr = _Ends(), _Ends()
+    ended_for = _wait(process, limits, stdout, stderr)
+    status = -signal.SIGKILL if ended_for else process.wait()
+    return Outcome(128 - status if status < 0 else status, ended_for, stdout.text(), stderr.text())
+
+
+def _wait(process: subprocess.Popen[bytes], limits: Limits, stdout: _Ends, stderr: _Ends) -> Ended | None:
+    """Reads both streams until the program ends, or has taken too much of something."""
+    deadline = time.monotonic() + limits.seconds
+    look = time.monotonic() + WATCH_SECONDS
     with selectors.DefaultSelector() as ready:
         for stream, ends in ((process.stdout, stdout), (process.stderr, stderr)):
             assert stream is not None
             ready.register(stream, selectors.EVENT_READ, ends)
-        while ready.get_map() and (left := deadline - time.monotonic()) > 0:
-            for key, _ in ready.select(left):
+        while ready.get_map():
+            now = time.monotonic()
+            if now >= deadline:
+                return "time"
+            if now >= look:
+                if _private_memory(process.pid) > limits.resident:
+                    return "memory"
+                look = time.monotonic() + WATCH_SECONDS
+            for key, _ in ready.select(max(0.0, min(deadline, look) - now)):
                 piece = os.read(key.fd, 65536)
                 if not piece:
                     ready.unregister(key.fileobj)
                 key.data.add(piece)
-    timed_out = False
+            if stdout.size + stderr.size > limits.output:
+                return "output"
     try:
-        status = process.wait(max(0.0, deadline - time.monotonic()))
+        process.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
-        timed_out, status = True, -signal.SIGKILL
-    return Outcome(128 - status if status < 0 else status, timed_out, stdout.text(), stderr.text())
+        return "time"
+    return None
+
+
+def _private_memory(pid: int) -> int:
+    """Bytes that a process and its descendants hold and share with no file (proc(5), statm)."""
+    pages, waiting = 0, [pid]
+    while waiting:
+        process = Path("/proc", str(waiting.pop()))
+        with suppress(OSError):  # it may end while we look
+            _, resident, shared, *_ = (process / "statm").read_bytes().split()
+            pages += int(resident) - int(shared)
+            for children in process.glob("task/*/children"):
+                waiting += [int(child) for child in children.read_bytes().split()]
+    return pages * os.sysconf("SC_PAGE_SIZE")

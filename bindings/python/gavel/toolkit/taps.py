@@ -36,15 +36,13 @@ class Taps:
 
 
 def usable(row: Row) -> list[int]:
-    """Positions of the candidates that have states: an empty one has no token to take them from, and tokens count
-    only where the row says whose they are."""
+    """Positions of the labelled candidates that have states: an empty one has no token to take them from, and tokens
+    count only where the row says whose they are."""
     positions = []
-    for position, candidate in enumerate(row.get("candidates") or []):
-        if not isinstance(candidate.get("passed"), bool):
-            raise DatasetError(
-                f"task {datasets.task_id(row)}: candidate {position} says no `passed`; run `gavel label` first"
-            )
-        if candidate["code"].strip() or (candidate.get("tokens") and datasets.tokenizer(row)):
+    for position, outcome in enumerate(datasets.outcomes(row)):
+        candidate = row["candidates"][position]
+        tokens = candidate.get("tokens") and datasets.tokenizer(row)
+        if outcome is not None and (candidate["code"].strip() or tokens):
             positions.append(position)
     return positions
 

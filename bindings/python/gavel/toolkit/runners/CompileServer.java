@@ -11,6 +11,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
@@ -25,14 +26,55 @@ import javax.tools.SimpleJavaFileObject;
 import javax.tools.ToolProvider;
 
 /**
- * Compiles one program after the other in one warm javac. Standard input: length (4 bytes) and source, UTF-8. Standard
- * output: one byte 1 when ready; then for each program 0, length and a jar of its classes, or 1, length and the errors.
+ * Compiles one program after the other in one warm javac. Standard input: for each program two texts, the candidate's and
+ * the test's, each as length (4 bytes) and UTF-8. Standard output: one byte 1 when ready; then for each program 0, length
+ * and a jar of its classes, or 1, length and the first error as FILE, tab, LINE, tab, message.
  */
 public class CompileServer {
-  /** Runs the program's tests, and only after them says the word, so that leaving early does not look like success. */
+  /**
+   * Runs the program's tests. It reads a word before it touches the candidate and says it only after the tests, so that
+   * leaving early does not look like success; the word is in no argument, file, field or environment.
+   */
   private static final String LAUNCHER =
-      "class GavelLauncher { public static void main(String[] word) throws Throwable {"
-          + " Main.main(new String[0]); System.out.println(); System.out.println(word[0]); } }";
+      """
+      class GavelLauncher {
+        public static void main(String[] arguments) throws Throwable {
+          java.io.PrintStream out = System.out;
+          String word = new java.io.BufferedReader(new java.io.InputStreamReader(System.in)).readLine();
+          System.setIn(java.io.InputStream.nullInputStream());
+          out.println("gavel ready");
+          out.flush();
+          String said;
+          try {
+            Main.main(new String[0]);
+            boolean alone = !arguments[0].equals("alone") || ProcessHandle.allProcesses().count() <= 2;
+            said = alone ? word : "failed\\tLeftProcesses\\t\\t0\\tprocesses of its own were still running";
+          } catch (Throwable thrown) {
+            said = "failed\\t" + thrown.getClass().getName() + "\\t" + place(thrown) + "\\t" + message(thrown);
+          }
+          out.println("\\n" + said);
+          out.flush();
+          Runtime.getRuntime().halt(0);
+        }
+
+        private static String place(Throwable thrown) {
+          for (StackTraceElement at : thrown.getStackTrace()) {
+            String file = String.valueOf(at.getFileName());
+            if (file.equals("Candidate.java") || file.equals("Main.java")) return file + "\\t" + at.getLineNumber();
+          }
+          return "\\t0";
+        }
+
+        private static String message(Throwable thrown) {
+          try {
+            String text = String.valueOf(thrown.getMessage());
+            return text.substring(0, Math.min(text.length(), 500)).replaceAll("\\s+", " ");
+          } catch (Throwable of_its_own) {
+            return "";
+          }
+        }
+      }
+      """;
 
   public static void main(String[] arguments) throws IOException {
     DataInputStream in = new DataInputStream(System.in);
@@ -43,14 +85,15 @@ public class CompileServer {
     out.writeByte(1);
     out.flush();
     while (true) {
-      byte[] source;
+      String candidate, test;
       try {
-        source = in.readNBytes(in.readInt());
+        candidate = read(in);
+        test = read(in);
       } catch (EOFException end) {
         return;
       }
       Classes classes = new Classes(platform);
-      String errors = compile(compiler, classes, new String(source, StandardCharsets.UTF_8));
+      String errors = compile(compiler, classes, candidate, test);
       byte[] answer = errors == null ? classes.jar() : errors.getBytes(StandardCharsets.UTF_8);
       out.writeByte(errors == null ? 0 : 1);
       out.writeInt(answer.length);
@@ -59,22 +102,28 @@ public class CompileServer {
     }
   }
 
-  private static String compile(JavaCompiler compiler, Classes classes, String source) {
+  private static String read(DataInputStream in) throws IOException {
+    return new String(in.readNBytes(in.readInt()), StandardCharsets.UTF_8);
+  }
+
+  private static String compile(JavaCompiler compiler, Classes classes, String candidate, String test) {
     DiagnosticCollector<JavaFileObject> found = new DiagnosticCollector<>();
     List<String> options = List.of("-proc:none", "-nowarn", "-implicit:none");
-    List<Source> sources = List.of(new Source("Main", source), new Source("GavelLauncher", LAUNCHER));
+    List<Source> sources =
+        List.of(
+            new Source("Candidate", candidate), new Source("Main", test), new Source("GavelLauncher", LAUNCHER));
     try {
       if (compiler.getTask(Writer.nullWriter(), classes, found, options, null, sources).call()) return null;
     } catch (RuntimeException | StackOverflowError | OutOfMemoryError error) {
-      return "javac gave up: " + error;
+      return "\t0\tjavac gave up: " + error;
     }
-    List<String> lines = new ArrayList<>();
-    for (Diagnostic<?> diagnostic : found.getDiagnostics()) {
-      if (diagnostic.getKind() == Diagnostic.Kind.ERROR && lines.size() < 10) {
-        lines.add("line " + diagnostic.getLineNumber() + ": " + diagnostic.getMessage(null));
+    for (Diagnostic<? extends JavaFileObject> diagnostic : found.getDiagnostics()) {
+      if (diagnostic.getKind() == Diagnostic.Kind.ERROR && diagnostic.getSource() != null) {
+        String file = diagnostic.getSource().getName().replaceAll(".*/", "");
+        return file + "\t" + diagnostic.getLineNumber() + "\t" + diagnostic.getMessage(Locale.ENGLISH);
       }
     }
-    return String.join("\n", lines);
+    return "\t0\tjavac gave no reason";
   }
 
   private static final class Source extends SimpleJavaFileObject {
