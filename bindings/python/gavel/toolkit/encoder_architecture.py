@@ -17,6 +17,7 @@ from transformers import (
 
 from .encoder_layers import EncoderConfig
 from .errors import ToolkitError, UnsupportedError
+from .judging import label_names
 from .sources import Source
 
 MODELS: dict[str, type[PreTrainedModel]] = {
@@ -156,8 +157,7 @@ def t5_config(source: Source, name: str, reference: PreTrainedConfig) -> Encoder
 
 def labels_of(source: Source, config: EncoderConfig) -> list[str]:
     """The labels' names: the config's own, else RankEF's where it is RankEF's head."""
-    names = source.config.get("id2label") or {}
-    labels = [str(names.get(str(i), names.get(i, f"LABEL_{i}"))) for i in range(config.labels)]
+    labels = label_names(source.config, config.labels)
     rankef = "class_head.2.weight" in source.shapes() and config.labels == len(RANKEF_LABELS)
     if rankef and all(label == f"LABEL_{i}" for i, label in enumerate(labels)):
         return list(RANKEF_LABELS)

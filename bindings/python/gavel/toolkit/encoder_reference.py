@@ -10,8 +10,7 @@ from transformers import PreTrainedModel
 
 from .encoder_architecture import MODELS, encoder_config, model_class, reference_config
 from .encoder_layers import EncoderConfig
-from .program import PRECISIONS
-from .reference import DISTURBANCE, narrow_inputs, rounded
+from .reference import DISTURBANCE, narrow_inputs, rounded, rounded_product
 from .selftest import DISTURBED_RUNS
 from .sources import Source
 from .tensors import checkpoint_rows
@@ -73,11 +72,8 @@ class EncoderReference:
             if isinstance(embedding, nn.Embedding) and name.endswith(("shared", "embed_tokens", "word_embeddings")):
                 embedding.weight.data = rounded(embedding.weight.data, precision)
 
-    def _narrow_output(self, module: nn.Linear, inputs: object, out: Tensor) -> Tensor | None:
-        if self._precision not in ("bf16", "fp16"):
-            return None
-        bias = 0.0 if module.bias is None else module.bias
-        return (out - bias).to(PRECISIONS[self._precision]).float() + bias
+    def _narrow_output(self, module: nn.Linear, inputs: object, out: Tensor) -> Tensor:
+        return rounded_product(module, out, self._precision)
 
     @torch.inference_mode()
     def logits(self, ids: list[int]) -> Tensor:

@@ -16,7 +16,7 @@ from .bundle_source import checkpoint_of
 from .encoder_architecture import is_encoder
 from .encoder_export import EncoderExport
 from .errors import ToolkitError, UnsupportedError
-from .judging import JudgeWording, classifier_head, judge_rule
+from .judging import JudgeWording, classifier_head, judge_rule, label_names
 from .program import PRECISIONS, DecoderConfig, build
 from .prompts import (
     CHAT,
@@ -182,9 +182,7 @@ def head_of(source: Source, config: DecoderConfig, judge: JudgeWording) -> dict[
         return {"type": "lm"}
     if judge.positive or judge.negative:
         raise ToolkitError(f"{source.origin} is a classifier; verbalizers are for language models")
-    names = source.config.get("id2label") or {}
-    labels = [str(names.get(str(i), names.get(i, f"LABEL_{i}"))) for i in range(config.labels)]
-    return classifier_head(labels, judge.positive_label)
+    return classifier_head(label_names(source.config, config.labels), judge.positive_label)
 
 
 def prompts_of(

@@ -35,6 +35,12 @@ class JudgeWording:
     feedback_prompt: str | None = None
 
 
+def label_names(config: dict[str, Any], count: int) -> list[str]:
+    """A classifier's labels as its config.json names them, by the numbers' texts or the numbers themselves."""
+    names = config.get("id2label") or {}
+    return [str(names.get(str(i), names.get(i, f"LABEL_{i}"))) for i in range(count)]
+
+
 def classifier_head(labels: list[str], positive_label: str | None) -> dict[str, Any]:
     """The labels, and which of them means correct: the one named so, else the one called so, else the second of two or
     the only one."""

@@ -81,6 +81,14 @@ def narrow_inputs(module: nn.Module, precision: str) -> None:
         linear.register_forward_pre_hook(narrow)
 
 
+def rounded_product(linear: nn.Linear, out: torch.Tensor, precision: str) -> torch.Tensor:
+    """What comes out of a layer, rounded before its bias as a bundle of a narrow floating-point precision does."""
+    if precision not in ("bf16", "fp16"):
+        return out
+    bias = 0.0 if linear.bias is None else linear.bias
+    return (out - bias).to(PRECISIONS[precision]).float() + bias
+
+
 def linears(module: nn.Module) -> list[nn.Linear]:
     return [child for child in module.modules() if isinstance(child, nn.Linear)]
 
@@ -172,9 +180,7 @@ class Reference:
 
     def _finish(self, module: nn.Linear, inputs: Any, out: torch.Tensor) -> torch.Tensor:
         """A product as it comes out: rounded, in the narrow floating-point precisions, and perhaps disturbed."""
-        if self._precision in ("bf16", "fp16"):
-            bias = 0.0 if module.bias is None else module.bias
-            out = (out - bias).to(PRECISIONS[self._precision]).float() + bias
+        out = rounded_product(module, out, self._precision)
         if not self._disturbing:
             return out
         return out * (1 + self.disturbance * torch.randn(out.shape, generator=self._noise))
