@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import gavel
-from gavel.cli import rows
 from gavel.cli.errors import command
 from gavel.cli.groups import grouped
 from gavel.cli.options import Device, GeneratorBundle, OptionalOutput, Sampling, TasksInput
 from gavel.cli.progress import Bar
-from gavel.cli.run import Job, generation_record, perform, todo_of
+from gavel.cli.run import Job, perform, todo_of
 from gavel.cli.team import Models
 from gavel.toolkit.datasets import Row
+from gavel.toolkit.rows import generated
 
 EXAMPLES = """
 gavel generate tasks.jsonl -o candidates.jsonl -g model.gavel -n 10 --seed 1
@@ -36,10 +36,15 @@ def generate(
     writer = gavel.Generator(Models(device).open(generator))
 
     def work(row: Row, progress: Bar) -> Row:
-        task = rows.task_of(row, given.prompting, given.language)
-        made = writer.generate(task, stream=progress.stream, timeout=given.timeout, **options)
-        record = generation_record(options, task.prompting, made.stats, writer.model)
-        return row | {"candidates": [rows.candidate_row(each) for each in made], "run": record}
+        return generated(
+            writer,
+            row,
+            options,
+            prompting=given.prompting,
+            language=given.language,
+            timeout=given.timeout,
+            stream=progress.stream,
+        )
 
     asked = {
         "command": "generate",

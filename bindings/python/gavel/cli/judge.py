@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 
-import gavel
 from gavel.cli import rows
 from gavel.cli.errors import CommandError, command, tell
 from gavel.cli.groups import grouped
 from gavel.cli.options import Device, Feedback, FileOutput, Judges, Precision, RowsInput
 from gavel.cli.progress import Bar
-from gavel.cli.run import Job, judging_record, perform
+from gavel.cli.run import Job, perform
 from gavel.cli.team import Models
 from gavel.toolkit.datasets import Row
+from gavel.toolkit.rows import judged
 
 EXAMPLES = """
 gavel judge candidates.jsonl -o judged.jsonl -j judge.gavel
@@ -23,9 +22,6 @@ gavel judge candidates.jsonl -o judged.jsonl -j calibrated.gavel --precision 0.9
 """
 
 FEEDBACK_TOKENS = 256
-
-# An empty candidate is no program: wrong, without asking a model.
-EMPTY = gavel.Verdict(0.0, None, "wrong")
 
 
 @command
@@ -57,23 +53,7 @@ def judge(
             )
 
     def work(row: Row, _progress: Bar) -> Row:
-        task = rows.task_of(row, given.prompting, None)
-        candidates = rows.candidates_of(row)
-        asked = [each for each in candidates if each.text.strip()]
-        judged = [{"index": each.index} | known for each, known in zip(candidates, row["candidates"], strict=True)]
-        seconds = []
-        for member, info in zip(judges, infos, strict=True):
-            begun = time.perf_counter()
-            verdicts = member.judge(task, asked, timeout=given.timeout) if asked else []
-            seconds.append(time.perf_counter() - begun)
-            if cut := max((verdict.truncated for verdict in verdicts), default=0):
-                tell(f"task {task.id}: {info.name} had no room for up to {cut} tokens of task and candidate")
-            found = iter(verdicts)
-            for candidate, known in zip(candidates, judged, strict=True):
-                verdict = next(found) if candidate.text.strip() else EMPTY
-                known["verdicts"] = rows.with_verdict(known.get("verdicts"), rows.verdict_row(info, verdict))
-        record = judging_record(task.prompting, infos, seconds)
-        return row | {"candidates": judged, "run": rows.merged(row.get("run"), record)}
+        return judged(judges, row, prompting=given.prompting, timeout=given.timeout, warn=tell)
 
     asked = {
         "command": "judge",

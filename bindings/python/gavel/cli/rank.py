@@ -13,6 +13,7 @@ from gavel.cli.progress import Bar
 from gavel.cli.run import Job, perform, ranking_record
 from gavel.cli.team import Models
 from gavel.toolkit.datasets import Row
+from gavel.toolkit.rows import candidates_of, merged, task_of
 
 EXAMPLES = """
 gavel rank candidates.jsonl -o ranked.jsonl -j judge.gavel
@@ -36,8 +37,8 @@ def rank(given: RowsInput, writing: FileOutput, scoring: Scoring, judge: Judges 
     team = gavel.Ranker(None, [*judges, *recorded])
 
     def work(row: Row, _progress: Bar) -> Row:
-        task = rows.task_of(row, given.prompting, None)
-        candidates = rows.candidates_of(row)
+        task = task_of(row, given.prompting, None)
+        candidates = candidates_of(row)
         for each in recorded:
             each.row = row
         ranking = team.rank(task, candidates, timeout=given.timeout, **how)
@@ -45,7 +46,7 @@ def rank(given: RowsInput, writing: FileOutput, scoring: Scoring, judge: Judges 
         return row | {
             "candidates": rows.ranking_rows(ranking, row["candidates"]),
             "best": ranking.best.candidate.index,
-            "run": rows.merged(row.get("run"), record),
+            "run": merged(row.get("run"), record),
         }
 
     asked = {

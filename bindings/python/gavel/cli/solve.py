@@ -10,9 +10,10 @@ from gavel.cli.errors import command
 from gavel.cli.groups import grouped
 from gavel.cli.options import Device, GeneratorBundle, Judges, OptionalOutput, Sampling, Scoring, TasksInput
 from gavel.cli.progress import Bar
-from gavel.cli.run import Job, generation_record, perform, ranking_record, todo_of
+from gavel.cli.run import Job, perform, ranking_record, todo_of
 from gavel.cli.team import Models
 from gavel.toolkit.datasets import Row
+from gavel.toolkit.rows import generation_record, merged, task_of
 
 EXAMPLES = """
 gavel solve tasks.jsonl -o solved.jsonl -g model.gavel --candidates 10 --max-tokens 256 --limit 60
@@ -47,13 +48,13 @@ def solve(
     team = gavel.Ranker(gavel.Generator(model), judges)
 
     def work(row: Row, progress: Bar) -> Row:
-        task = rows.task_of(row, given.prompting, given.language)
+        task = task_of(row, given.prompting, given.language)
         ranking = team.solve(task, stream=progress.stream, timeout=given.timeout, **how, **options)
         record = generation_record(options, task.prompting, ranking.stats, model)
         return row | {
             "candidates": rows.ranking_rows(ranking),
             "best": ranking.best.candidate.index,
-            "run": rows.merged(record, ranking_record(task.prompting, ranking, how)),
+            "run": merged(record, ranking_record(task.prompting, ranking, how)),
         }
 
     asked = {
