@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gavel._version import __version__
-from gavel.cli import adapt, calibrate, data, export, generate, inspect, judge, pull, rank, solve, study
+from gavel.cli import adapt, calibrate, data, export, generate, inspect, judge, pull, rank, run_study, solve, study
 
 app = typer.Typer(
     name="gavel",
@@ -51,6 +51,7 @@ for name, function, examples in (
     ("fit-probe", study.fit_probe, study.FIT_PROBE_EXAMPLES),
     ("calibrate", calibrate.calibrate, calibrate.EXAMPLES),
     ("report", study.report, study.REPORT_EXAMPLES),
+    ("study", run_study.study, run_study.EXAMPLES),
 ):
     app.command(name, epilog=_epilog(examples))(function)
 

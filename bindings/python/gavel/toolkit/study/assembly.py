@@ -1,0 +1,167 @@
+"""The last stages: what the others made becomes a `data.Study`, its figures, and the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gavel.toolkit import datasets
+from gavel.toolkit.bundle import sha256, to_json
+from gavel.toolkit.datasets import Row
+from gavel.toolkit.errors import ToolkitError
+from gavel.toolkit.study import data, spending, study_file
+from gavel.toolkit.study.analysis import analyse
+from gavel.toolkit.study.facts import FACTS, parameters
+from gavel.toolkit.study.report import write_report
+from gavel.toolkit.study.stages import Input, Made, Work
+from gavel.toolkit.study.study_file import StudyFile
+
+ANALYSIS = "analysis.json"
+TRAIN, TEST, GREEDY = "train", "test", "greedy"  # whose candidates; further test sets have names of their own
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that stages made: a generator's labelled candidates, or with ``judge`` its verdicts on them."""
+
+    generator: str
+    what: str
+    rows: Made
+    facts: Made | None = None
+    judge: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.generator}, {self.what}" + (f", judged by {self.judge}" if self.judge else "")
+
+    def inputs(self) -> dict[str, Input]:
+        facts = {} if self.facts is None else {f"{self.name}, {FACTS}": self.facts}
+        return {self.name: self.rows, **facts}
+
+
+def figures(study: StudyFile, made: Sequence[Rows], work: Work) -> None:
+    """`ANALYSIS`."""
+    found = analyse(Assembly(study, made, work.inputs).study(), seed=study.seed)
+    datasets.write_atomically(work.folder / ANALYSIS, to_json(found))
+
+
+def report(work: Work) -> None:
+    write_report(json.loads(work.inputs["analysis"].read_bytes()), work.folder)
+
+
+class Assembly:
+    """A `data.Study` of what stages made. The study's judges say their role, and what they run on."""
+
+    def __init__(self, study: StudyFile, made: Sequence[Rows], inputs: Mapping[str, Path]) -> None:
+        self._file, self._inputs = study, inputs
+        self._written = {(each.generator, each.what): each for each in made if each.judge is None}
+        self._judged = [each for each in made if each.judge is not None]
+
+    def study(self) -> data.Study:
+        entries = {judge.name: self._entry(judge) for judge in self._file.judges}
+        train = next((each for (_, what), each in self._written.items() if what == TRAIN), None)
+        return data.Study(
+            name=self._file.name,
+            test_sets=list(self._test_sets()),
+            judges=list(entries.values()),
+            teams=[
+                data.Team(
+                    team.name,
+                    tuple(entries[name].id for name in team.judges),
+                    None if team.weights is None else tuple(team.weights),
+                    team.log_likelihood,
+                )
+                for team in self._file.teams
+            ],
+            train_rows=self._labelled(train) if train else [],
+            prices=data.Prices(
+                self._file.prices.usd_per_hour,
+                {name: (read, wrote) for name, (read, wrote) in self._file.prices.usd_per_million_tokens.items()},
+            ),
+            data=self._provenance(),
+        )
+
+    def _test_sets(self) -> Iterator[data.TestSet]:
+        own = [self._generator(each) for each in self._file.generators if (each.name, TEST) in self._written]
+        yield data.TestSet(TEST, own, [self._generator(each) for each in self._file.larger])
+        for name in dict.fromkeys(each.name for each in self._file.elsewhere):
+            yield data.TestSet(
+                name,
+                [
+                    data.GeneratorRows(each.generator, self._with_verdicts(each.generator, name), (), each.parameters)
+                    for each in self._file.elsewhere
+                    if each.name == name
+                ],
+            )
+
+    def _generator(self, generator: study_file.Generator) -> data.GeneratorRows:
+        greedy = self._written.get((generator.name, GREEDY))
+        pool = self._with_verdicts(generator.name, TEST) if (generator.name, TEST) in self._written else []
+        answers = self._labelled(greedy) if greedy else []
+        facts = self._facts(self._written[generator.name, TEST] if pool else greedy)
+        known = generator.parameters or (parameters(generator.bundle) if generator.bundle else None)
+        cost = spending.of_generator(pool or answers, facts.get("memory_bytes"))
+        return data.GeneratorRows(generator.name, pool, answers, known, cost)
+
+    def _entry(self, judge: study_file.Judge) -> data.JudgeEntry:
+        first = next(each for each in self._judged if each.judge == judge.name)
+        facts = self._facts(first)
+        own = judge.runs_on in {each.name for each in self._file.generators}
+        assert judge.role is not None
+        return data.JudgeEntry(
+            judge=facts["info"]["name"],
+            kind=facts["info"]["kind"],
+            label=judge.name,
+            role=judge.role,
+            base=judge.runs_on or judge.name,
+            parameters=judge.parameters or facts.get("parameters"),
+            trained_on=judge.generator,
+            threshold=facts["threshold"],
+            cost=spending.of_judge(
+                datasets.read_rows(self._inputs[first.name]), facts.get("adds_bytes" if own else "memory_bytes")
+            ),
+        )
+
+    def _with_verdicts(self, generator: str, what: str) -> list[Row]:
+        rows = self._labelled(self._written[generator, what])
+        by_task = {datasets.task_id(row): row for row in rows}
+        for each in self._judged:
+            if (each.generator, each.what) == (generator, what):
+                for judged in datasets.read_rows(self._inputs[each.name]):
+                    if datasets.task_id(judged) in by_task:
+                        _add_verdicts(by_task[datasets.task_id(judged)], judged)
+        return rows
+
+    def _labelled(self, made: Rows) -> list[Row]:
+        """Without the tasks that have no candidates, and without verdicts from before the study."""
+        rows = [row for row in datasets.read_rows(self._inputs[made.name]) if row.get("candidates")]
+        if not rows:
+            raise ToolkitError(f"{made.name}: no task has candidates")
+        for row in rows:
+            for candidate in row["candidates"]:
+                candidate.pop("verdicts", None)
+        return rows
+
+    def _facts(self, made: Rows | None) -> dict[str, Any]:
+        if made is None or made.facts is None:
+            return {}
+        facts: dict[str, Any] = json.loads(self._inputs[f"{made.name}, {FACTS}"].read_bytes())
+        return facts
+
+    def _provenance(self) -> dict[str, Any]:
+        """What every set of rows is, and what read or wrote it."""
+        models = {
+            each.name: {key: said[key] for key in ("name", "digest", "info") if key in said}
+            for each in (*self._written.values(), *self._judged)
+            if (said := self._facts(each))
+        }
+        rows = {each.name: sha256(self._inputs[each.name]) for each in self._written.values()}
+        return {"rows_sha256": rows, "models": models}
+
+
+def _add_verdicts(row: Row, judged: Row) -> None:
+    for candidate, said in zip(row["candidates"], judged["candidates"], strict=True):
+        candidate["verdicts"] = [*candidate.get("verdicts", []), *said.get("verdicts", [])]

@@ -1,0 +1,348 @@
+"""The stages of a study, in order, from its file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gavel.generator import GenerateOptions
+from gavel.toolkit import bundle as bundles
+from gavel.toolkit.errors import ToolkitError
+from gavel.toolkit.study import assembly, candidates, judges
+from gavel.toolkit.study.assembly import GREEDY, TEST, TRAIN, Rows
+from gavel.toolkit.study.candidates import ROWS
+from gavel.toolkit.study.data import Role
+from gavel.toolkit.study.facts import FACTS
+from gavel.toolkit.study.judges import BUNDLE, OWN, TRAINED
+from gavel.toolkit.study.stages import Input, Made, Stage
+from gavel.toolkit.study.study_file import PARTS, Generator, Judge, StudyFile
+from gavel.toolkit.training import TrainOptions
+
+KINDS = ("split", "generate", "label", "train", "export", "probe", "calibrate", "judge", "analyse", "report")
+SAMPLING: GenerateOptions = {"max_tokens": 256, "temperature": 0.8, "top_p": 0.95, "seed": 0}
+REMOTE_SAMPLING = ("max_tokens", "temperature", "top_p", "seed")
+ROLES: Mapping[str, Role] = {
+    "verbalizer": "fine-tuned",
+    "classifier": "classifier",
+    "rankef": "rankef",
+    "pairwise": "ranking",
+    "listwise": "ranking",
+}
+
+
+@dataclass
+class Plan:
+    stages: list[Stage] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """What the study names and does not do, in words."""
+
+    def until(self, kind: str) -> list[Stage]:
+        """The stages up to those of a kind."""
+        if kind not in KINDS:
+            raise ToolkitError(f"no stage is called {kind!r}; there are {', '.join(KINDS)}")
+        return [stage for stage in self.stages if KINDS.index(stage.kind) <= KINDS.index(kind)]
+
+
+def plan(study: StudyFile, *, remote: bool = False) -> Plan:
+    """``remote`` says that endpoints may be called; without it they are left out."""
+    return _Planner(study, remote).plan
+
+
+class _Planner:
+    def __init__(self, study: StudyFile, remote: bool) -> None:
+        self.plan = Plan()
+        self._study = self._resolved(self._allowed(study, remote))
+        self._parts: dict[str, Input] = {}
+        self._made: list[Rows] = []
+        self._split()
+        for generator in self._study.generators:
+            self._candidates(generator, [part for part in PARTS if part in generator.parts and part in self._parts])
+        for generator in self._study.larger:
+            self._candidates(generator, [])
+        for each in self._study.elsewhere:
+            inputs = {f"file {number}": path for number, path in enumerate(each.files, 1)}
+            run = partial(candidates.elsewhere, each.generator)
+            name = f"label {each.generator} {each.name}"
+            self._stage(name, "label", run, inputs, options=each.generator)
+            self._made.append(Rows(each.generator, each.name, Made(name, ROWS)))
+        self._judges = {judge.name: self._judge(judge) for judge in self._study.judges}
+        for judge in self._study.judges:
+            self._verdicts(judge)
+        self._figures()
+        self.plan.stages.sort(key=lambda stage: KINDS.index(stage.kind))
+
+    def _stage(
+        self,
+        name: str,
+        kind: str,
+        run: Any,
+        inputs: Mapping[str, Input],
+        *,
+        options: Any = None,
+        code: int | str = 1,
+        resumes: bool = False,
+    ) -> str:
+        self.plan.stages.append(Stage(name, kind, code, run, inputs, options, resumes))
+        return name
+
+    def _allowed(self, study: StudyFile, remote: bool) -> StudyFile:
+        if remote:
+            return study
+        names = [each.name for each in (*study.generators, *study.larger, *study.judges) if each.remote is not None]
+        self.plan.left_out += [f"{name}: remote; named by the study, called with --remote only" for name in names]
+        kept = replace(
+            study,
+            generators=[each for each in study.generators if each.remote is None],
+            larger=[each for each in study.larger if each.remote is None],
+            judges=[each for each in study.judges if each.remote is None],
+            teams=[each for each in study.teams if not set(each.judges) & set(names)],
+        )
+        if gone := [each.name for each in study.teams if each not in kept.teams]:
+            self.plan.left_out += [f"team {name}: it has a remote judge" for name in gone]
+        return kept
+
+    def _resolved(self, study: StudyFile) -> StudyFile:
+        teacher = next((each.name for each in study.generators if {TRAIN, TEST} <= set(each.parts)), None)
+        bundles_of = {each.bundle.resolve(): each.name for each in study.generators if each.bundle is not None}
+        return replace(study, judges=[_judge_resolved(each, teacher, bundles_of) for each in study.judges])
+
+    # Tasks and candidates
+
+    def _split(self) -> None:
+        tasks = self._study.tasks
+        if tasks.split is not None:
+            here = {part: tasks.split / f"{part}.jsonl" for part in PARTS}
+            self._parts = {part: path for part, path in here.items() if path.is_file() and path.stat().st_size}
+            if TEST not in self._parts:
+                raise ToolkitError(f"{tasks.split} has no test.jsonl with tasks; make it with gavel data split")
+            return
+        inputs = {f"file {number}": path for number, path in enumerate(tasks.files, 1)}
+        options = {"test": dict(tasks.test), "validation": tasks.validation, "seed": tasks.seed}
+        self._stage("split", "split", partial(candidates.split, tasks), inputs, options=options)
+        parts = [part for part in PARTS if part != "validation" or tasks.validation > 0]
+        self._parts = {part: Made("split", f"{part}.jsonl") for part in parts}
+
+    def _candidates(self, generator: Generator, parts: list[Any]) -> None:
+        for part in parts:
+            count = (generator.pool or generator.candidates) if part == TEST else generator.candidates
+            self._written(generator, part, self._parts[part], generator.rows, count)
+        if generator.greedy:
+            self._written(generator, GREEDY, self._parts[TEST], generator.greedy_rows, 1)
+
+    def _written(self, generator: Generator, what: str, tasks: Input, ready: Any, count: int) -> None:
+        """Stages that write or take a generator's candidates of some tasks, and that label them."""
+        name = f"generate {generator.name} {what}"
+        if ready:
+            inputs = {"tasks": tasks} | {f"file {number}": path for number, path in enumerate(ready, 1)}
+            run: Any = partial(candidates.take, generator.name, count)
+            self._stage(name, "generate", run, inputs, options=[generator.name, count])
+        elif generator.bundle is None and generator.remote is None:
+            self.plan.left_out.append(f"{generator.name}, {what}: neither a bundle nor rows to take them from")
+            return
+        else:
+            options = {**SAMPLING, **generator.sampling, "candidates": count}
+            if what == GREEDY:
+                options |= {"temperature": 0.0}
+            self._writing(generator, name, tasks, options)
+        labelled = f"label {generator.name} {what}"
+        run = partial(candidates.label_rows, self._study.label)
+        self._stage(labelled, "label", run, {"rows": Made(name, ROWS)}, options=asdict(self._study.label), resumes=True)
+        self._made.append(Rows(generator.name, what, Made(labelled, ROWS), Made(name, FACTS)))
+
+    def _writing(self, generator: Generator, name: str, tasks: Input, options: dict[str, Any]) -> None:
+        inputs = {"tasks": tasks}
+        if generator.remote is not None:
+            asked = {key: options[key] for key in (*REMOTE_SAMPLING, "candidates")}
+            run: Any = partial(candidates.generate_remotely, generator, asked)
+            said = asked | {"url": generator.remote.url, "model": generator.remote.model}
+            self._stage(name, "generate", run, inputs, options=said, resumes=True)
+            return
+        assert generator.bundle is not None
+        options |= {"probe": False}
+        run = partial(candidates.generate, generator, options, self._study.device)
+        said = options | {"prompting": generator.prompting}
+        self._stage(name, "generate", run, inputs | {"bundle": generator.bundle}, options=said, resumes=True)
+
+    def _rows(self, generator: str | None, what: str) -> Made | None:
+        """A generator's labelled rows."""
+        found = (each.rows for each in self._made if (each.generator, each.what) == (generator, what))
+        return next(found, None)
+
+    # Judges
+
+    def _judge(self, judge: Judge) -> Input | None:
+        """Stages that make a judge; where it is then, None of a remote one."""
+        if judge.remote is not None:
+            return None
+        if judge.bundle is not None:
+            place: Input = judge.bundle
+        elif judge.probe is not None:
+            place = self._probe(judge)
+        else:
+            place = self._exported(judge, self._trained(judge))
+        learns = judge.base is not None or judge.adapter is not None
+        wanted = learns if judge.calibrate is None else judge.calibrate
+        return self._calibrated(judge, place) if wanted else place
+
+    def _teaching(self, judge: Judge) -> dict[str, Input]:
+        rows = {part: self._rows(judge.generator, part) for part in (TRAIN, "validation")}
+        if rows[TRAIN] is None:
+            raise ToolkitError(
+                f"judge {judge.name}: generator {judge.generator} has no candidates of training tasks to learn from; "
+                "name one that has, or take a judge that is trained"
+            )
+        return {part: made for part, made in rows.items() if made is not None}
+
+    def _trained(self, judge: Judge) -> Input:
+        if judge.adapter is not None:
+            return judge.adapter
+        assert judge.base is not None
+        options = _train_options(judge, self._study)
+        inputs = {"base": _checkpoint(judge.base), **self._teaching(judge)}
+        run = partial(judges.train, options)
+        self._stage(f"train {judge.name}", "train", run, inputs, options=options.decides(), resumes=True)
+        return Made(f"train {judge.name}", TRAINED)
+
+    def _exported(self, judge: Judge, adapter: Input) -> Input:
+        name, called = f"export {judge.name}", _slug(judge.name)
+        if judge.into is not None:
+            inputs: dict[str, Input] = {"into": judge.into, "adapter": adapter}
+            self._stage(name, "export", partial(judges.adapt_bundle, called), inputs, options=called)
+            return Made(name, f"{BUNDLE}/{bundles.ADAPTERS}/{called}")
+        assert judge.base is not None
+        inputs = {"base": _checkpoint(judge.base), "adapter": adapter}
+        run = partial(judges.export_bundle, called, judge.precision)
+        self._stage(name, "export", run, inputs, options=[called, judge.precision])
+        return Made(name, BUNDLE)
+
+    def _probe(self, judge: Judge) -> Input:
+        bundle = next(each.bundle for each in self._study.generators if each.name == judge.probe)
+        assert bundle is not None
+        inputs = {"bundle": bundle, TRAIN: self._teaching(judge)[TRAIN]}
+        run = partial(judges.probe, self._study.seed, self._study.device)
+        self._stage(f"probe {judge.name}", "probe", run, inputs, options=self._study.seed, resumes=True)
+        return Made(f"probe {judge.name}", BUNDLE)
+
+    def _calibrated(self, judge: Judge, place: Input) -> Input:
+        rows = self._rows(judge.generator, "validation")
+        if rows is None:
+            self.plan.left_out.append(f"calibration of {judge.name}: no labelled candidates of validation tasks")
+            return place
+        kind, how = _kind(judge), self._study.calibrate
+        asked, name = f"judge {judge.name} validation", f"calibrate {judge.name}"
+        run = partial(judges.ask, kind, self._study.device)
+        self._stage(asked, "calibrate", run, {"judge": place, "rows": rows}, options=kind, resumes=True)
+        self._stage(
+            name,
+            "calibrate",
+            partial(judges.calibrate_judge, kind, how, self._study.seed),
+            {"judge": place, "verdicts": Made(asked, ROWS)},
+            options=[kind, asdict(how), self._study.seed],
+        )
+        inside = place.path if isinstance(place, Made) else _inside(judge.bundle)
+        return Made(name, inside)
+
+    def _verdicts(self, judge: Judge) -> None:
+        kind, place = _kind(judge), self._judges[judge.name]
+        for each in [each for each in self._made if each.judge is None and each.what not in (*PARTS[:2], GREEDY)]:
+            name = f"judge {judge.name} {each.generator} {each.what}"
+            if place is None:
+                assert judge.remote is not None
+                run: Any = partial(judges.ask_remotely, judge)
+                options: Any = {"name": judge.name, "url": judge.remote.url, "model": judge.remote.model}
+                inputs: dict[str, Input] = {"rows": each.rows}
+            else:
+                run, options = partial(judges.ask, kind, self._study.device), kind
+                inputs = {"judge": place, "rows": each.rows}
+            self._stage(name, "judge", run, inputs, options=options, resumes=True)
+            self._made.append(Rows(each.generator, each.what, Made(name, ROWS), Made(name, FACTS), judge.name))
+
+    def _figures(self) -> None:
+        wanted = [each for each in self._made if each.what != "validation"]
+        inputs = {name: given for each in wanted for name, given in each.inputs().items()}
+        said = json.loads(json.dumps(asdict(self._study), default=lambda path: Path(path).name))
+        code = _sources()
+        run = partial(assembly.figures, self._study, wanted)
+        self._stage("analyse", "analyse", run, inputs, options=said, code=code)
+        analysis = {"analysis": Made("analyse", assembly.ANALYSIS)}
+        self._stage("report", "report", assembly.report, analysis, code=code)
+
+
+def _judge_resolved(judge: Judge, teacher: str | None, bundles_of: Mapping[Path, str]) -> Judge:
+    """With what is left at its default said."""
+    into = judge.into
+    if into is None and judge.base is not None and (Path(judge.base) / bundles.MANIFEST).is_file():
+        into = Path(judge.base)
+    learns = judge.base is not None or judge.adapter is not None
+    role = judge.role or _role(judge)
+    runs_on = judge.runs_on or judge.probe or ""
+    beneath = judge.bundle or into
+    if not runs_on and beneath is not None:
+        folder = bundles.base_of(beneath) or beneath
+        runs_on = bundles_of.get(folder.resolve(), folder.name.removesuffix(".gavel"))
+    generator = judge.generator or judge.probe or (teacher if learns else None)
+    return replace(judge, into=into, role=role, runs_on=runs_on, generator=generator)
+
+
+def _role(judge: Judge) -> Role:
+    if judge.remote is not None:
+        return "remote"
+    if judge.probe is not None or judge.kind == "probe":
+        return "probe"
+    if judge.bundle is not None:
+        place = judge.bundle
+        said = bundles.read_manifest(place) if bundles.base_of(place) is None else bundles.read_adapter(place)
+        if judge.kind is None and said.get("probe"):
+            return "probe"
+        own = said.get("judge") or {}
+        return ROLES[own["type"]] if own.get("trained") else "zero-shot"
+    objective = judge.train.get("objective", "verbalizer")
+    record = judge.adapter / "training.json" if judge.adapter is not None else None
+    if record is not None and record.is_file():
+        objective = json.loads(record.read_bytes())["options"]["objective"]
+    return ROLES.get(objective, "fine-tuned")
+
+
+def _train_options(judge: Judge, study: StudyFile) -> TrainOptions:
+    known = {each.name for each in fields(TrainOptions)}
+    if unknown := set(judge.train) - known:
+        raise ToolkitError(
+            f"judge {judge.name}, train: unknown {', '.join(sorted(unknown))}; it may have {', '.join(sorted(known))}"
+        )
+    return TrainOptions(**{"device": study.device, "seed": study.seed} | dict(judge.train))
+
+
+def _kind(judge: Judge) -> str:
+    if judge.probe is not None:
+        return "probe"
+    return OWN if judge.bundle is None else judge.kind or "automatic"
+
+
+def _inside(judge: Path | None) -> str:
+    """Where a bundle's or an adapter's copy lies in a stage's folder."""
+    assert judge is not None
+    return BUNDLE if bundles.base_of(judge) is None else f"{BUNDLE}/{bundles.ADAPTERS}/{judge.name}"
+
+
+def _checkpoint(base: str) -> Input:
+    return Path(base) if Path(base).exists() else base
+
+
+def _slug(name: str) -> str:
+    """A judge's name as an adapter may be called."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-._") or "judge"
+
+
+def _sources() -> str:
+    """SHA-256 of this package's code and templates: figures and report are cheap, and made anew when it changes."""
+    found = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            found.update(path.read_bytes())
+    return found.hexdigest()
