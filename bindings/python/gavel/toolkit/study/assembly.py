@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from gavel.toolkit.study import data, spending, study_file
 from gavel.toolkit.study.analysis import analyse
 from gavel.toolkit.study.facts import FACTS, parameters
 from gavel.toolkit.study.report import write_report
-from gavel.toolkit.study.stages import Input, Made, Work
+from gavel.toolkit.study.stages import RECORD, Input, Made, Work
 from gavel.toolkit.study.study_file import StudyFile
 
 ANALYSIS = "analysis.json"
+LEARNING = ("training.json", "calibration.json")  # inputs that say how a judge learnt
 TRAIN, TEST, GREEDY = "train", "test", "greedy"  # whose candidates; further test sets have names of their own
 
 
@@ -42,9 +43,10 @@ class Rows:
         return {self.name: self.rows, **facts}
 
 
-def figures(study: StudyFile, made: Sequence[Rows], work: Work) -> None:
-    """`ANALYSIS`."""
-    found = analyse(Assembly(study, made, work.inputs).study(), seed=study.seed)
+def figures(study: StudyFile, made: Sequence[Rows], left_out: Sequence[str], work: Work) -> None:
+    """`ANALYSIS`; ``left_out`` says in words what the study names and does not do."""
+    described = Assembly(study, made, work.inputs).study()
+    found = analyse(replace(described, data={**described.data, "left_out": list(left_out)}), seed=study.seed)
     datasets.write_atomically(work.folder / ANALYSIS, to_json(found))
 
 
@@ -152,14 +154,23 @@ class Assembly:
         return facts
 
     def _provenance(self) -> dict[str, Any]:
-        """What every set of rows is, and what read or wrote it."""
-        models = {
-            each.name: {key: said[key] for key in ("name", "digest", "info") if key in said}
-            for each in (*self._written.values(), *self._judged)
-            if (said := self._facts(each))
+        """What every set of rows is, which models wrote and judged them, how judges learnt, and what went amiss."""
+        made = [*self._written.values(), *self._judged]
+        models = {each.judge or each.generator: facts for each in made if (facts := self._facts(each))}
+        notes = [f"{each.name}: {note}" for each in made for note in _notes(self._inputs[each.name].parent)]
+        return {
+            "rows_sha256": {each.name: sha256(self._inputs[each.name]) for each in self._written.values()},
+            "models": models,
+            "learning": {
+                name: json.loads(path.read_bytes()) for name, path in self._inputs.items() if path.name in LEARNING
+            },
+            "notes": notes,
         }
-        rows = {each.name: sha256(self._inputs[each.name]) for each in self._written.values()}
-        return {"rows_sha256": rows, "models": models}
+
+
+def _notes(stage: Path) -> list[str]:
+    notes: list[str] = json.loads((stage / RECORD).read_bytes())["notes"]
+    return notes
 
 
 def _add_verdicts(row: Row, judged: Row) -> None:

@@ -29,14 +29,14 @@ from gavel.toolkit.training import train as run_training
 
 TRAINED = "trained"  # the folder that training leaves
 BUNDLE = "judge.gavel"  # the bundle that a stage makes
-CALIBRATION = "calibration.json"
+TRAINING, CALIBRATION = "training.json", "calibration.json"
 OWN = "own"  # kind of a judge that was made here: its bundle's verbalizer or classifier, whatever probe is beside
 
 
 def train(options: TrainOptions, work: Work) -> None:
     """The folder `TRAINED`, as `gavel train` leaves it."""
     folder = work.folder / TRAINED
-    if (folder / "training.json").exists():
+    if (folder / TRAINING).exists():
         return  # a kill came between its end and the stage's
     run_training(
         work.inputs["base"],
@@ -136,9 +136,11 @@ def calibrate_judge(kind: str, how: Calibrating, seed: int, work: Work) -> None:
         )
     except ToolkitError as error:
         work.notes.append(f"not calibrated: {error}")
+        said: dict[str, Any] = {"not_calibrated": str(error)}
     else:
-        said = {"calibration": fit.calibration, "validation": fit.validation, "methods": fit.methods}
-        datasets.write_atomically(work.folder / CALIBRATION, bundles.to_json(said))
+        validation = {key: value for key, value in fit.validation.items() if key != "curve"}
+        said = {"calibration": fit.calibration, "validation": validation, "methods": fit.methods}
+    datasets.write_atomically(work.folder / CALIBRATION, bundles.to_json(said))
     rows.unlink()
 
 

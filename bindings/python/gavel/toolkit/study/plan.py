@@ -19,7 +19,7 @@ from gavel.toolkit.study.assembly import GREEDY, TEST, TRAIN, Rows
 from gavel.toolkit.study.candidates import ROWS
 from gavel.toolkit.study.data import Role
 from gavel.toolkit.study.facts import FACTS
-from gavel.toolkit.study.judges import BUNDLE, OWN, TRAINED
+from gavel.toolkit.study.judges import BUNDLE, CALIBRATION, OWN, TRAINED, TRAINING
 from gavel.toolkit.study.stages import Input, Made, Stage
 from gavel.toolkit.study.study_file import PARTS, Generator, Judge, StudyFile
 from gavel.toolkit.training import TrainOptions
@@ -60,6 +60,7 @@ class _Planner:
         self._study = self._resolved(self._allowed(study, remote))
         self._parts: dict[str, Input] = {}
         self._made: list[Rows] = []
+        self._learning: dict[str, Input] = {}
         self._split()
         for generator in self._study.generators:
             self._candidates(generator, [part for part in PARTS if part in generator.parts and part in self._parts])
@@ -201,12 +202,15 @@ class _Planner:
 
     def _trained(self, judge: Judge) -> Input:
         if judge.adapter is not None:
+            if (judge.adapter / TRAINING).is_file():
+                self._learning[f"{judge.name}, training"] = judge.adapter / TRAINING
             return judge.adapter
         assert judge.base is not None
         options = _train_options(judge, self._study)
         inputs = {"base": _checkpoint(judge.base), **self._teaching(judge)}
         run = partial(judges.train, options)
         self._stage(f"train {judge.name}", "train", run, inputs, options=options.decides(), resumes=True)
+        self._learning[f"{judge.name}, training"] = Made(f"train {judge.name}", f"{TRAINED}/{TRAINING}")
         return Made(f"train {judge.name}", TRAINED)
 
     def _exported(self, judge: Judge, adapter: Input) -> Input:
@@ -245,6 +249,7 @@ class _Planner:
             {"judge": place, "verdicts": Made(asked, ROWS)},
             options=[kind, asdict(how), self._study.seed],
         )
+        self._learning[f"{judge.name}, calibration"] = Made(name, CALIBRATION)
         inside = place.path if isinstance(place, Made) else _inside(judge.bundle)
         return Made(name, inside)
 
@@ -265,11 +270,11 @@ class _Planner:
 
     def _figures(self) -> None:
         wanted = [each for each in self._made if each.what != "validation"]
-        inputs = {name: given for each in wanted for name, given in each.inputs().items()}
+        inputs = {name: given for each in wanted for name, given in each.inputs().items()} | self._learning
         said = json.loads(json.dumps(asdict(self._study), default=lambda path: Path(path).name))
         code = _sources()
-        run = partial(assembly.figures, self._study, wanted)
-        self._stage("analyse", "analyse", run, inputs, options=said, code=code)
+        run = partial(assembly.figures, self._study, wanted, self.plan.left_out)
+        self._stage("analyse", "analyse", run, inputs, options=[said, self.plan.left_out], code=code)
         analysis = {"analysis": Made("analyse", assembly.ANALYSIS)}
         self._stage("report", "report", assembly.report, analysis, code=code)
 
@@ -303,7 +308,7 @@ def _role(judge: Judge) -> Role:
         own = said.get("judge") or {}
         return ROLES[own["type"]] if own.get("trained") else "zero-shot"
     objective = judge.train.get("objective", "verbalizer")
-    record = judge.adapter / "training.json" if judge.adapter is not None else None
+    record = judge.adapter / TRAINING if judge.adapter is not None else None
     if record is not None and record.is_file():
         objective = json.loads(record.read_bytes())["options"]["objective"]
     return ROLES.get(objective, "fine-tuned")

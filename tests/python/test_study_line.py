@@ -1,0 +1,323 @@
+"""The whole line of a study on a tiny model, from ready candidates to the report; and what its file may say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai_server import Server, said, serving
+
+from gavel.toolkit.errors import ToolkitError
+from gavel.toolkit.study.plan import plan
+from gavel.toolkit.study.run import Result, run
+from gavel.toolkit.study.stages import Runner
+from gavel.toolkit.study.study_file import StudyFile, of_values, read
+
+RIGHT = ("return x * x", "return x ** 2")
+WRONG = ("return x", "return x + x", "return 9", "return x * 3")
+
+
+def rows(prefix: str, count: int) -> list[dict[str, Any]]:
+    """Tasks with six candidates each, two of them right, in an order that differs from task to task."""
+    found = []
+    for number in range(count):
+        codes = [*RIGHT, *WRONG]
+        codes = codes[number % 6 :] + codes[: number % 6]
+        candidates = [
+            {
+                "code": f"    {code}  # {number}\n",
+                "index": index,
+                "mean_logprob": -0.1 * (index + 1),
+                "passed": code in RIGHT,
+                "status": "pass" if code in RIGHT else "wrong",
+            }
+            for index, code in enumerate(codes)
+        ]
+        found.append(
+            {
+                "task_id": f"{prefix}/{number}",
+                "language": "python",
+                "prompt": f'def f{number}(x):\n    """{WORDS[number]}"""\n',
+                "entry_point": f"f{number}",
+                "test": "def check(candidate):\n    assert candidate(3) == 9\n    assert candidate(4) == 16\n",
+                "candidates": candidates,
+                "run": {
+                    "seconds": {"prefill": 0.5, "decode": 3.0, "sample": 0.0},
+                    "tokens": {"prompt": 30, "sampled": 60},
+                },
+            }
+        )
+    return found
+
+
+# As different as near-duplicate checks want tasks to be.
+WORDS = [
+    "Square a whole number.",
+    "The area of a tile whose edge is given.",
+    "How many seats has a hall with as many rows as seats in one?",
+    "Multiply what comes in by itself, negative numbers too.",
+    "Second power, as on a pocket calculator.",
+    "Trees in an orchard planted in equal lines and columns.",
+    "Pixels of a picture that is as wide as high.",
+    "Cells of a chess board of any edge.",
+    "Handshakes when everybody greets all, oneself included.",
+    "Distance fallen is proportional to this of the time.",
+    "The sum of the first odd numbers, so many of them.",
+    "Games in a league with home and away, and one against oneself.",
+]
+
+
+def write(path: Path, content: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in content))
+    return path.name
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A remote judge that is always right."""
+
+    def answer(body: dict[str, Any]) -> tuple[int, Any, dict[str, str]]:
+        right = any(code in body["messages"][0]["content"] for code in RIGHT)
+        return (
+            200,
+            said("Yes" if right else "No", {"Yes": -0.1, "No": -3.0} if right else {"No": -0.1, "Yes": -3.0}),
+            {},
+        )
+
+    with serving(answer) as served:
+        yield served
+
+
+class Line:
+    def __init__(self, folder: Path, bundle: Path, url: str) -> None:
+        self.folder = folder
+        every = rows("p", 12)
+        tasks = write(folder / "tasks.jsonl", [{k: v for k, v in row.items() if k != "candidates"} for row in every])
+        own = write(folder / "own.jsonl", every)
+        greedy = write(folder / "greedy.jsonl", [row | {"candidates": row["candidates"][:1]} for row in every])
+        turned = [row | {"candidates": row["candidates"][::-1]} for row in every]
+        for row in turned:
+            row["candidates"] = [each | {"index": index} for index, each in enumerate(row["candidates"])]
+        other = write(folder / "other.jsonl", turned)
+        far = write(folder / "far.jsonl", rows("q", 5))
+        self.said: dict[str, Any] = {
+            "name": "tiny",
+            "tasks": {"files": [tasks], "test": {"p": 4}, "validation": 0.25},
+            "generators": [
+                {"name": "writer", "bundle": str(bundle), "rows": [own], "greedy_rows": [greedy], "candidates": 6},
+                {"name": "other", "rows": [other], "parts": ["test"], "greedy": False, "candidates": 6},
+            ],
+            "larger": [{"name": "large", "greedy_rows": [greedy], "parameters": 7_000_000_000}],
+            "judges": [
+                {"name": "asked", "bundle": str(bundle), "kind": "verbalizer"},
+                {"name": "taught", "base": str(bundle), "train": {"max_steps": 2, "evaluations": 1}},
+                {"name": "probe", "probe": "writer"},
+                {"name": "far", "remote": {"url": url, "model": "m"}},
+            ],
+            "teams": [{"name": "both", "judges": ["taught", "probe"]}],
+            "elsewhere": [{"name": "elsewhere", "generator": "somebody", "files": [far]}],
+            "calibrate": {"min_each": 1, "folds": 2},
+            "prices": {"usd_per_million_tokens": {"far": [0.4, 1.6]}},
+        }
+
+    def file(self, **changes: Any) -> StudyFile:
+        return of_values(self.said | changes, self.folder)
+
+    def run(self, **how: Any) -> Result:
+        return run(how.pop("file", None) or self.file(), Runner(self.folder / "study"), **how)
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path, server: Server) -> Line:
+    made = Line(tmp_path_factory.mktemp("study"), tiny_bundle, server.url)
+    made.run(remote=True)
+    return made
+
+
+def analysis(line: Line) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((line.folder / "study" / "analysis.json").read_bytes())
+    return found
+
+
+def test_the_report_and_what_is_beside_it_are_there(line: Line) -> None:
+    folder = line.folder / "study"
+    assert "tiny" in (folder / "report.html").read_text()
+    assert any((folder / "csv").iterdir())
+    assert {path.name for path in folder.iterdir()} == {
+        "stages",
+        "report.html",
+        "analysis.json",
+        "csv",
+        "figures",
+        ".lock",
+    }
+
+
+def test_judges_are_what_they_were_made_as(line: Line) -> None:
+    found = {each["label"]: (each["kind"], each["role"], each["trained_on"]) for each in analysis(line)["judges"]}
+    assert found == {
+        "asked": ("verbalizer", "zero-shot", None),
+        "taught": ("verbalizer", "fine-tuned", "writer"),
+        "probe": ("probe", "probe", "writer"),
+        "far": ("remote", "remote", None),
+    }
+
+
+def test_every_judge_judged_every_test_candidate_and_those_from_elsewhere(line: Line) -> None:
+    found = analysis(line)
+    assert {
+        (each["test_set"], each["generator"], each["tasks"], each["candidates"]) for each in found["generators"]
+    } == {
+        ("test", "writer", 4, 24),
+        ("test", "other", 4, 24),
+        ("elsewhere", "somebody", 5, 30),
+    }
+    judged = [each for each in found["judging"] if each["generator"] != "all" and each["subset"] == "all"]
+    assert {(each["judge"], each["generator"]) for each in judged} == {
+        (judge, generator)
+        for judge in ("asked", "taught", "probe", "far")
+        for generator in ("writer", "other", "somebody")
+    }
+    assert all(each["candidates"] == 6 * each["tasks"] and each["unjudged"] == 0 for each in judged)
+
+
+def test_a_judge_that_is_always_right_is_found_to_be(line: Line) -> None:
+    found = analysis(line)
+    far = [each for each in found["judging"] if each["judge"] == "far"]
+    assert far and all(each["auroc"]["value"] == 1 and each["accuracy"]["value"] == 1 for each in far)
+    ranked = {(each["generator"], each["way"], each["n"]): each["pass_at_1"]["value"] for each in found["ranking"]}
+    assert ranked["writer", "far", 2] == pytest.approx(ranked["writer", "oracle", 2])
+    assert ranked["writer", "generator alone", 1] == pytest.approx(1 / 3)
+
+
+def test_teams_rivals_and_the_larger_generator_are_there(line: Line) -> None:
+    found = analysis(line)
+    assert {"both", "log-likelihood", "surface features"} <= {each["way"] for each in found["ranking"]}
+    assert [(each["model"], each["parameters"]) for each in found["larger"]] == [("large", 7_000_000_000)]
+
+
+def test_what_a_model_takes_comes_from_its_rows(line: Line) -> None:
+    """Reading a task 0.5 s, writing its six candidates 3 s."""
+    costs = [each for each in analysis(line)["costs"] if each["generator"] == "writer"]
+    greedy = next(each for each in costs if each["kind"] == "greedy")
+    assert greedy["seconds"] == pytest.approx(0.5 + 3.0 / 6)
+    far = next(each for each in costs if each["judges"] == ["far"])
+    assert far["seconds"] >= 0.5 + far["candidates"] * 3.0 / 6
+
+
+def test_where_everything_comes_from_is_said(line: Line) -> None:
+    said_of = analysis(line)["data"]
+    assert set(said_of["models"]) == {"asked", "taught", "probe", "far"}
+    assert said_of["learning"]["taught, training"]["options"]["max_steps"] == 2
+    assert said_of["learning"]["taught, training"]["data"]["train"]["candidates"] == 36
+    assert "taught, calibration" in said_of["learning"]
+    assert len(said_of["rows_sha256"]["writer, test"]) == 64
+
+
+def test_again_everything_is_cached_and_nobody_is_called(line: Line, server: Server) -> None:
+    asked = len(server.requests)
+    assert asked == (24 + 24 + 30)
+    again = line.run(remote=True)
+    assert {each.state for each in again.outcomes.values()} == {"cached"}
+    assert len(server.requests) == asked
+
+
+def test_endpoints_are_left_out_unless_asked_for(line: Line, server: Server) -> None:
+    asked = len(server.requests)
+    without = line.run(dry=True)
+    assert len(server.requests) == asked
+    assert [each for each in without.plan.left_out if "far" in each]
+    assert not [name for name in without.outcomes if "far" in name]
+
+
+def made_anew(line: Line, **changes: Any) -> set[str]:
+    outcomes = line.run(file=line.file(**changes), remote=True, dry=True).outcomes
+    return {name for name, outcome in outcomes.items() if outcome.state == "to do"}
+
+
+def test_a_changed_team_changes_the_figures_alone(line: Line) -> None:
+    assert made_anew(line, teams=[{"name": "other", "judges": ["asked", "probe"]}]) == {"analyse", "report"}
+
+
+def test_a_changed_training_changes_what_follows_from_it(line: Line) -> None:
+    judges = [dict(each) for each in line.said["judges"]]
+    judges[1]["train"] = {"max_steps": 3, "evaluations": 1}
+    assert made_anew(line, judges=judges) == {
+        "train taught",
+        "export taught",
+        "judge taught validation",
+        "calibrate taught",
+        "judge taught writer test",
+        "judge taught other test",
+        "judge taught somebody elsewhere",
+        "analyse",
+        "report",
+    }
+
+
+def test_until_ends_after_a_stage(line: Line) -> None:
+    kinds = [each.kind for each in plan(line.file()).until("label")]
+    assert set(kinds) == {"split", "generate", "label"}
+    with pytest.raises(ToolkitError, match=r"no stage is called 'judging'; there are split, .*report"):
+        plan(line.file()).until("judging")
+
+
+def test_the_bundle_that_was_given_stays_as_it_was(line: Line, tiny_bundle: Path) -> None:
+    assert sorted(path.name for path in tiny_bundle.iterdir() if path.name in ("probe.json", "adapters")) == []
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"judge": []}, "unknown judge; it may have name, tasks"),
+    ({"tasks": {}}, "give either files or split"),
+    ({"generators": [{"name": "g"}]}, "generator g: give bundle, remote or rows"),
+    ({"generators": [{"name": "g", "bundle": "b", "sampling": {"heat": 1}}]}, "unknown heat; it may have"),
+    (
+        {"generators": [{"name": "g", "bundle": "b", "candidates": "ten"}]},
+        "generators 1, candidates: 'ten'; expected int",
+    ),
+    ({"generators": [{"name": "g", "bundle": "b", "parts": ["rest"]}]}, "expected one of train, validation, test"),
+    ({"judges": [{"name": "j"}]}, "judge j: nothing; give one of bundle, base, adapter, probe, remote"),
+    ({"judges": [{"name": "j", "probe": "nobody"}]}, "no generator is called 'nobody'"),
+    ({"judges": [{"name": "j", "remote": {"url": "http://x"}}]}, "remote: model missing"),
+    ({"judges": [{"name": "j", "bundle": "b"}, {"name": "j", "bundle": "c"}]}, "j is there twice"),
+    ({"teams": [{"name": "t", "judges": ["nobody"]}]}, "no judge is called nobody"),
+    ({"seed": True}, "seed: True; expected int"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSED, ids=[message[:24] for _, message in REFUSED])
+def test_what_a_study_cannot_be_is_said(changes: dict[str, Any], message: str) -> None:
+    fine = {"name": "s", "tasks": {"files": ["t.jsonl"]}, "generators": [{"name": "g", "bundle": "b"}]}
+    of_values(fine, Path())
+    with pytest.raises(ToolkitError) as raised:
+        of_values(fine | changes, Path())
+    assert message in str(raised.value)
+
+
+def test_a_file_is_read_and_its_paths_start_from_it(tmp_path: Path) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text('name = "s"\n[tasks]\nsplit = "split"\n[[generators]]\nname = "g"\nbundle = "../g.gavel"\n')
+    found = read(file)
+    assert found.tasks.split == tmp_path / "split"
+    assert found.generators[0].bundle == tmp_path / "../g.gavel"
+    file.write_text("name = ")
+    with pytest.raises(ToolkitError, match="not TOML"):
+        read(file)
+
+
+def test_candidates_that_are_missing_are_named(line: Line, tmp_path: Path) -> None:
+    write(tmp_path / "few.jsonl", rows("p", 2))
+    generators = [{"name": "writer", "rows": [str(tmp_path / "few.jsonl")], "candidates": 6, "greedy": False}]
+    judges = [each for each in line.said["judges"] if each["name"] == "asked"]
+    file = line.file(generators=generators, judges=judges, teams=[], larger=[])
+    with pytest.raises(ToolkitError, match=r"writer: \d of \d tasks have no candidates in few\.jsonl"):
+        run(file, Runner(tmp_path / "study"))
+
+
+def test_training_options_are_looked_at_before_anything_runs(line: Line) -> None:
+    judges = [{"name": "j", "base": line.said["judges"][1]["base"], "train": {"epoch": 3}}]
+    with pytest.raises(ToolkitError, match="judge j, train: unknown epoch; it may have"):
+        plan(line.file(judges=judges, teams=[]))
