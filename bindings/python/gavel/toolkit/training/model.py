@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,9 @@ class JudgeModel(nn.Module):
             layers_pattern=names.layers.rpartition(".")[2] if layers else None,
             task_type="SEQ_CLS" if self.verdicts.labels else "CAUSAL_LM",
         )
-        return get_peft_model(self.causal, settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that is going away
+            return get_peft_model(self.causal, settings)
 
     def trained(self) -> dict[str, nn.Parameter]:
         return {name: each for name, each in self.named_parameters() if each.requires_grad}
@@ -151,4 +154,8 @@ def loaded(source: Source, dtype: torch.dtype) -> Any:
     model.load_state_dict(state, strict=not tied, assign=True)
     if tied:
         model.tie_weights()
+    for module in model.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            if buffer.is_meta:  # a causal mask of GPTBigCode's, which nobody reads
+                setattr(module, name, None)
     return model.train()

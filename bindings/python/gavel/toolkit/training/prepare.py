@@ -85,8 +85,8 @@ def read_as(options: TrainOptions, prompt: Segments, tokens: Text) -> tuple[Verd
         yes, no = (spelling(prompt, words, tokens) for words in (YES, NO))
         correct, wrong = verdict_tokens(prompt, [yes, no], tokens, strict=True)
         return Verdicts(correct, wrong), said | {"positive": [yes], "negative": [no]}
-    labels = LABELS if options.objective == "rankef" else ("wrong", "correct")
-    verdicts = Verdicts(labels.index("correct"), -1, labels)
+    labels = LABELS if options.objective == "rankef" else ("correct", "wrong")
+    verdicts = Verdicts(0, 1, labels)
     return verdicts, said | {"labels": list(labels), "positive_label": "correct"}
 
 
