@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from .errors import ToolkitError
+from .folder_tokenizer import read_json
+
+JUDGE_FILE = "judge.json"  # beside trained weights: how the judge that they make is asked
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,21 @@ class JudgeWording:
     abstain_band: float = 0.0
     truncate: str | None = None
     feedback_prompt: str | None = None
+
+
+def wording_of(folder: Path, given: JudgeWording) -> JudgeWording:
+    """What is given, over what the folder of trained weights says of itself where it does."""
+    if not (folder / JUDGE_FILE).is_file():
+        return given
+    said = read_json(folder / JUDGE_FILE)
+    known = {each.name: said[each.name] for each in fields(JudgeWording) if each.name in said}
+    default = JudgeWording()
+    asked = {
+        each.name: getattr(given, each.name)
+        for each in fields(JudgeWording)
+        if getattr(given, each.name) != getattr(default, each.name)
+    }
+    return replace(JudgeWording(**known), **asked)
 
 
 def label_names(config: dict[str, Any], count: int) -> list[str]:
