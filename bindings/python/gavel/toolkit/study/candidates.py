@@ -28,6 +28,12 @@ def split(tasks: Tasks, work: Work) -> None:
     """``train.jsonl``, ``validation.jsonl``, ``test.jsonl`` and ``report.json``."""
     records = formats.read_records(work.inputs.values())
     made = splits.split(records, splits.PAPER | tasks.test, tasks.validation, tasks.seed)
+    wanted = [part for part in splits.SPLITS if part != "validation" or tasks.validation > 0]
+    if empty := [part for part in wanted if not made.rows[part]]:
+        raise ToolkitError(
+            f"the split of {len(records)} tasks leaves none for {', '.join(empty)}; change `test` and `validation` of "
+            "[tasks]; a validation of 0 does without"
+        )
     made.write(work.folder)
     if made.dropped:
         work.notes.append(f"{len(made.dropped)} tasks are in no part; report.json of the split says why")
@@ -111,10 +117,18 @@ def label_rows(labelling: Labelling, work: Work) -> None:
 
 
 def elsewhere(generator: str, work: Work) -> None:
-    """Labelled candidates of other tasks as rows; those without a label, or empty, are left out."""
-    rows = [row for row in formats.read_records(work.inputs.values(), generator) if row.get("candidates")]
-    if not any(isinstance(each.get("passed"), bool) for row in rows for each in row["candidates"]):
+    """Candidates of other tasks as rows; those that do not say whether they passed are left out."""
+    records = formats.read_records(work.inputs.values(), generator)
+    rows = []
+    for row in records:
+        known = [each for each in row.get("candidates") or [] if isinstance(each.get("passed"), bool)]
+        if known:
+            rows.append(row | {"candidates": [each | {"index": index} for index, each in enumerate(known)]})
+    if not rows:
         raise DatasetError(f"{generator}: no candidate of these files says whether it passed; label them first")
+    left_out = sum(len(row.get("candidates") or []) for row in records) - sum(len(row["candidates"]) for row in rows)
+    if left_out:
+        work.notes.append(f"{left_out} candidates do not say whether they passed, and count nowhere")
     datasets.write_atomically(work.folder / ROWS, formats.dumps(rows))
 
 

@@ -80,7 +80,7 @@ def probe(seed: int, device: str, work: Work) -> None:
         device=device,
         progress=lambda done, total: work.tell(f"{done} of {total} tasks and folds", done / total),
     )
-    shutil.rmtree(f"{rows}.taps")
+    shutil.rmtree(f"{rows}.taps", ignore_errors=True)
     rows.unlink()
 
 

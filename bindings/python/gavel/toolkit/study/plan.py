@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from typing import Any
 from gavel.generator import GenerateOptions
 from gavel.toolkit import bundle as bundles
 from gavel.toolkit.errors import ToolkitError
-from gavel.toolkit.study import assembly, candidates, judges
+from gavel.toolkit.study import assembly, candidates, judges, resolve
 from gavel.toolkit.study.assembly import GREEDY, TEST, TRAIN, Rows
 from gavel.toolkit.study.candidates import ROWS
-from gavel.toolkit.study.data import Role
+from gavel.toolkit.study.endpoint import Endpoint
 from gavel.toolkit.study.facts import FACTS
 from gavel.toolkit.study.judges import BUNDLE, CALIBRATION, OWN, TRAINED, TRAINING
 from gavel.toolkit.study.stages import Input, Made, Stage
@@ -27,13 +27,6 @@ from gavel.toolkit.training import TrainOptions
 KINDS = ("split", "generate", "label", "train", "export", "probe", "calibrate", "judge", "analyse", "report")
 SAMPLING: GenerateOptions = {"max_tokens": 256, "temperature": 0.8, "top_p": 0.95, "seed": 0}
 REMOTE_SAMPLING = ("max_tokens", "temperature", "top_p", "seed")
-ROLES: Mapping[str, Role] = {
-    "verbalizer": "fine-tuned",
-    "classifier": "classifier",
-    "rankef": "rankef",
-    "pairwise": "ranking",
-    "listwise": "ranking",
-}
 
 
 @dataclass
@@ -56,8 +49,9 @@ def plan(study: StudyFile, *, remote: bool = False) -> Plan:
 
 class _Planner:
     def __init__(self, study: StudyFile, remote: bool) -> None:
-        self.plan = Plan()
-        self._study = self._resolved(self._allowed(study, remote))
+        allowed, left_out = resolve.allowed(study, remote=remote)
+        self.plan = Plan(left_out=left_out)
+        self._study = resolve.resolved(allowed)
         self._parts: dict[str, Input] = {}
         self._made: list[Rows] = []
         self._learning: dict[str, Input] = {}
@@ -91,27 +85,6 @@ class _Planner:
     ) -> str:
         self.plan.stages.append(Stage(name, kind, code, run, inputs, options, resumes))
         return name
-
-    def _allowed(self, study: StudyFile, remote: bool) -> StudyFile:
-        if remote:
-            return study
-        names = [each.name for each in (*study.generators, *study.larger, *study.judges) if each.remote is not None]
-        self.plan.left_out += [f"{name}: remote; named by the study, called with --remote only" for name in names]
-        kept = replace(
-            study,
-            generators=[each for each in study.generators if each.remote is None],
-            larger=[each for each in study.larger if each.remote is None],
-            judges=[each for each in study.judges if each.remote is None],
-            teams=[each for each in study.teams if not set(each.judges) & set(names)],
-        )
-        if gone := [each.name for each in study.teams if each not in kept.teams]:
-            self.plan.left_out += [f"team {name}: it has a remote judge" for name in gone]
-        return kept
-
-    def _resolved(self, study: StudyFile) -> StudyFile:
-        teacher = next((each.name for each in study.generators if {TRAIN, TEST} <= set(each.parts)), None)
-        bundles_of = {each.bundle.resolve(): each.name for each in study.generators if each.bundle is not None}
-        return replace(study, judges=[_judge_resolved(each, teacher, bundles_of) for each in study.judges])
 
     # Tasks and candidates
 
@@ -161,7 +134,7 @@ class _Planner:
         if generator.remote is not None:
             asked = {key: options[key] for key in (*REMOTE_SAMPLING, "candidates")}
             run: Any = partial(candidates.generate_remotely, generator, asked)
-            said = asked | {"url": generator.remote.url, "model": generator.remote.model}
+            said = asked | _endpoint(generator.remote)
             self._stage(name, "generate", run, inputs, options=said, resumes=True)
             return
         assert generator.bundle is not None
@@ -234,7 +207,7 @@ class _Planner:
         return Made(f"probe {judge.name}", BUNDLE)
 
     def _calibrated(self, judge: Judge, place: Input) -> Input:
-        rows = self._rows(judge.generator, "validation")
+        rows = self._rows(judge.generator or resolve.teacher(self._study), "validation")
         if rows is None:
             self.plan.left_out.append(f"calibration of {judge.name}: no labelled candidates of validation tasks")
             return place
@@ -260,7 +233,7 @@ class _Planner:
             if place is None:
                 assert judge.remote is not None
                 run: Any = partial(judges.ask_remotely, judge)
-                options: Any = {"name": judge.name, "url": judge.remote.url, "model": judge.remote.model}
+                options: Any = {"name": judge.name} | _endpoint(judge.remote)
                 inputs: dict[str, Input] = {"rows": each.rows}
             else:
                 run, options = partial(judges.ask, kind, self._study.device), kind
@@ -277,41 +250,6 @@ class _Planner:
         self._stage("analyse", "analyse", run, inputs, options=[said, self.plan.left_out], code=code)
         analysis = {"analysis": Made("analyse", assembly.ANALYSIS)}
         self._stage("report", "report", assembly.report, analysis, code=code)
-
-
-def _judge_resolved(judge: Judge, teacher: str | None, bundles_of: Mapping[Path, str]) -> Judge:
-    """With what is left at its default said."""
-    into = judge.into
-    if into is None and judge.base is not None and (Path(judge.base) / bundles.MANIFEST).is_file():
-        into = Path(judge.base)
-    learns = judge.base is not None or judge.adapter is not None
-    role = judge.role or _role(judge)
-    runs_on = judge.runs_on or judge.probe or ""
-    beneath = judge.bundle or into
-    if not runs_on and beneath is not None:
-        folder = bundles.base_of(beneath) or beneath
-        runs_on = bundles_of.get(folder.resolve(), folder.name.removesuffix(".gavel"))
-    generator = judge.generator or judge.probe or (teacher if learns else None)
-    return replace(judge, into=into, role=role, runs_on=runs_on, generator=generator)
-
-
-def _role(judge: Judge) -> Role:
-    if judge.remote is not None:
-        return "remote"
-    if judge.probe is not None or judge.kind == "probe":
-        return "probe"
-    if judge.bundle is not None:
-        place = judge.bundle
-        said = bundles.read_manifest(place) if bundles.base_of(place) is None else bundles.read_adapter(place)
-        if judge.kind is None and said.get("probe"):
-            return "probe"
-        own = said.get("judge") or {}
-        return ROLES[own["type"]] if own.get("trained") else "zero-shot"
-    objective = judge.train.get("objective", "verbalizer")
-    record = judge.adapter / TRAINING if judge.adapter is not None else None
-    if record is not None and record.is_file():
-        objective = json.loads(record.read_bytes())["options"]["objective"]
-    return ROLES.get(objective, "fine-tuned")
 
 
 def _train_options(judge: Judge, study: StudyFile) -> TrainOptions:
@@ -337,6 +275,11 @@ def _inside(judge: Path | None) -> str:
 
 def _checkpoint(base: str) -> Input:
     return Path(base) if Path(base).exists() else base
+
+
+def _endpoint(remote: Endpoint) -> dict[str, Any]:
+    """What of an endpoint decides its answers."""
+    return {"url": remote.url, "model": remote.model, "logprobs": remote.logprobs}
 
 
 def _slug(name: str) -> str:

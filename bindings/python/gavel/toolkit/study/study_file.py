@@ -182,6 +182,7 @@ def check(study: StudyFile, where: str) -> None:
     for group in (
         [each.name for each in (*study.generators, *study.larger)],
         [each.name for each in (*study.judges, *study.teams)],
+        [f"{each.generator} {each.name}" for each in study.elsewhere],
     ):
         if twice := {name for name in group if group.count(name) > 1}:
             raise ToolkitError(f"{where}: {', '.join(sorted(twice))} is there twice; give each a name of its own")
@@ -192,6 +193,11 @@ def check(study: StudyFile, where: str) -> None:
             raise ToolkitError(f"{where}, larger {generator.name}: only its greedy answer counts, so greedy is true")
     for judge in study.judges:
         _check_judge(judge, study, f"{where}, judge {judge.name}")
+    for each in study.elsewhere:
+        if each.name in (*PARTS, "greedy"):
+            raise ToolkitError(
+                f"{where}, elsewhere: {each.name} is a part of the study's own tasks; choose another name"
+            )
     names = {each.name for each in study.judges}
     for team in study.teams:
         if missing := [name for name in team.judges if name not in names]:
