@@ -18,8 +18,10 @@ from typer.testing import CliRunner
 
 import gavel
 from gavel.cli.app import app
+from gavel.toolkit import bundle as bundles
 from gavel.toolkit import datasets
 from gavel.toolkit.adapter import adapt
+from gavel.toolkit.calibrate import calibrate
 from gavel.toolkit.errors import ToolkitError
 from gavel.toolkit.export import export
 from gavel.toolkit.labelled import candidates_of, task_of
@@ -131,6 +133,19 @@ def test_learns_and_the_bundle_judges_as_the_model_that_was_trained(
         positions = [each.position for each in task.examples]
         said = [verdict.logit for verdict in judge.judge(task_of(row), candidates_of(row, positions))]
         assert said == pytest.approx(log_odds(model, task, 2048).tolist(), abs=1e-4)
+
+
+def test_a_calibration_travels_with_the_weights(base: Path, rows: tuple[Path, Path], tmp_path: Path) -> None:
+    made = train(base, rows[0], tmp_path / "judge", options=TrainOptions(epochs=4, **FAST))
+    first = export(base, tmp_path / "first.gavel", precision="fp32")
+    place = adapt(first, made.folder)
+    fit = calibrate(place, rows[1], min_each=5, weights=made.folder)
+    second = adapt(export(base, tmp_path / "second.gavel", precision="fp32"), made.folder)
+    said = bundles.read_adapter(second)["judge"]
+    assert said["calibration"] == fit.calibration != {"scale": 1.0, "shift": 0.0}
+    assert said["validation"] == fit.validation
+    with pytest.raises(ToolkitError, match=r"has no judge\.json"):
+        calibrate(place, rows[1], min_each=5, weights=tmp_path)
 
 
 def restored(base: Path, folder: Path, prepared: Any, options: TrainOptions) -> JudgeModel:

@@ -117,7 +117,7 @@ class JudgeModel(nn.Module):
         return logits[:, at] - torch.cat([logits[:, :at], logits[:, at + 1 :]], 1).logsumexp(1)
 
     def save_adapter(self, folder: Path, base: str) -> None:
-        """As peft does, with the head where there is one."""
+        """As peft does, with the head where there is one, and in the precision that was computed in."""
         assert self.lora is not None
         state = get_peft_model_state_dict(self.lora, save_embedding_layers=False)
         settings = self.lora.peft_config["default"]
@@ -126,7 +126,7 @@ class JudgeModel(nn.Module):
             state["base_model.model.score.weight"] = self.score.weight
             settings.modules_to_save = ["score"]
         save_file(
-            {name: each.detach().float().cpu().contiguous() for name, each in state.items()},
+            {name: each.detach().to("cpu", self.computes).contiguous() for name, each in state.items()},
             folder / "adapter_model.safetensors",
         )
         settings.save_pretrained(folder)
