@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from openai_server import Server, said, serving
 
+from gavel.toolkit.adapter import adapt
 from gavel.toolkit.errors import ToolkitError
 from gavel.toolkit.study.plan import plan
 from gavel.toolkit.study.run import Result, run
@@ -152,8 +153,17 @@ def test_the_report_and_what_is_beside_it_are_there(line: Line) -> None:
         "analysis.json",
         "csv",
         "figures",
+        "judges",
         ".lock",
     }
+
+
+def test_what_was_trained_is_there_to_take_away(line: Line, tiny_copy: Path) -> None:
+    folder = line.folder / "study" / "judges" / "taught"
+    assert {"adapter_model.safetensors", "judge.json", "training.json"} <= {path.name for path in folder.iterdir()}
+    calibration = json.loads((folder / "judge.json").read_bytes()).get("calibration")
+    adapted = adapt(tiny_copy, folder)
+    assert json.loads((adapted / "adapter.json").read_bytes())["judge"]["calibration"] == calibration
 
 
 def test_judges_are_what_they_were_made_as(line: Line) -> None:

@@ -118,9 +118,12 @@ def ask_remotely(judge: Judge, work: Work) -> None:
 
 
 def calibrate_judge(kind: str, how: Calibrating, seed: int, work: Work) -> None:
-    """The judge again, calibrated on its verdicts of the validation rows; as it was where these do not allow it, with a
-    note."""
+    """The judge again, calibrated on its verdicts of the validation rows, and the weights it was made of as `TRAINED`,
+    which say so as well; both as they were where the rows do not allow it, with a note."""
     judge = linked(work.inputs["judge"], work.folder)
+    weights = work.folder / TRAINED if "weights" in work.inputs else None
+    if weights is not None:
+        shutil.copytree(work.inputs["weights"], weights)
     rows = work.folder / ROWS
     judged_ones = [row for row in datasets.read_rows(work.inputs["verdicts"]) if "failed" not in row]
     datasets.write_atomically(rows, formats.dumps(judged_ones))
@@ -133,6 +136,7 @@ def calibrate_judge(kind: str, how: Calibrating, seed: int, work: Work) -> None:
             folds=how.folds,
             seed=seed,
             min_each=how.min_each,
+            weights=weights,
         )
     except ToolkitError as error:
         work.notes.append(f"not calibrated: {error}")

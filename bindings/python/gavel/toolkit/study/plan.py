@@ -26,6 +26,7 @@ from gavel.toolkit.training import TrainOptions
 
 KINDS = ("split", "generate", "label", "train", "export", "probe", "calibrate", "judge", "analyse", "report")
 SAMPLING: GenerateOptions = {"max_tokens": 256, "temperature": 0.8, "top_p": 0.95, "seed": 0}
+REPORTED = ("report.html", "csv", "figures")
 REMOTE_SAMPLING = ("max_tokens", "temperature", "top_p", "seed")
 
 
@@ -34,6 +35,8 @@ class Plan:
     stages: list[Stage] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     """What the study names and does not do, in words."""
+    results: dict[str, Made] = field(default_factory=dict)
+    """What a reader or user of the study takes, by its path in the study's folder."""
 
     def until(self, kind: str) -> list[Stage]:
         """The stages up to those of a kind."""
@@ -154,15 +157,15 @@ class _Planner:
         """Stages that make a judge; where it is then, None of a remote one."""
         if judge.remote is not None:
             return None
+        weights: Input | None = None
         if judge.bundle is not None:
             place: Input = judge.bundle
         elif judge.probe is not None:
             place = self._probe(judge)
         else:
-            place = self._exported(judge, self._trained(judge))
-        learns = judge.base is not None or judge.adapter is not None
-        wanted = learns if judge.calibrate is None else judge.calibrate
-        return self._calibrated(judge, place) if wanted else place
+            weights = self._trained(judge)
+            place = self._exported(judge, weights)
+        return self._calibrated(judge, place, weights) if judge.calibrate else place
 
     def _teaching(self, judge: Judge) -> dict[str, Input]:
         rows = {part: self._rows(judge.generator, part) for part in (TRAIN, "validation")}
@@ -184,7 +187,11 @@ class _Planner:
         run = partial(judges.train, options)
         self._stage(f"train {judge.name}", "train", run, inputs, options=options.decides(), resumes=True)
         self._learning[f"{judge.name}, training"] = Made(f"train {judge.name}", f"{TRAINED}/{TRAINING}")
-        return Made(f"train {judge.name}", TRAINED)
+        return self._weights(judge, Made(f"train {judge.name}", TRAINED))
+
+    def _weights(self, judge: Judge, trained: Made) -> Made:
+        self.plan.results[f"judges/{_slug(judge.name)}"] = trained
+        return trained
 
     def _exported(self, judge: Judge, adapter: Input) -> Input:
         name, called = f"export {judge.name}", _slug(judge.name)
@@ -206,7 +213,7 @@ class _Planner:
         self._stage(f"probe {judge.name}", "probe", run, inputs, options=self._study.seed, resumes=True)
         return Made(f"probe {judge.name}", BUNDLE)
 
-    def _calibrated(self, judge: Judge, place: Input) -> Input:
+    def _calibrated(self, judge: Judge, place: Input, weights: Input | None) -> Input:
         rows = self._rows(judge.generator or resolve.teacher(self._study), "validation")
         if rows is None:
             self.plan.left_out.append(f"calibration of {judge.name}: no labelled candidates of validation tasks")
@@ -215,13 +222,12 @@ class _Planner:
         asked, name = f"judge {judge.name} validation", f"calibrate {judge.name}"
         run = partial(judges.ask, kind, self._study.device)
         self._stage(asked, "calibrate", run, {"judge": place, "rows": rows}, options=kind, resumes=True)
-        self._stage(
-            name,
-            "calibrate",
-            partial(judges.calibrate_judge, kind, how, self._study.seed),
-            {"judge": place, "verdicts": Made(asked, ROWS)},
-            options=[kind, asdict(how), self._study.seed],
-        )
+        run = partial(judges.calibrate_judge, kind, how, self._study.seed)
+        inputs: dict[str, Input] = {"judge": place, "verdicts": Made(asked, ROWS)}
+        if weights is not None:
+            inputs["weights"] = weights
+            self._weights(judge, Made(name, TRAINED))
+        self._stage(name, "calibrate", run, inputs, options=[kind, asdict(how), self._study.seed])
         self._learning[f"{judge.name}, calibration"] = Made(name, CALIBRATION)
         inside = place.path if isinstance(place, Made) else _inside(judge.bundle)
         return Made(name, inside)
@@ -250,6 +256,8 @@ class _Planner:
         self._stage("analyse", "analyse", run, inputs, options=[said, self.plan.left_out], code=code)
         analysis = {"analysis": Made("analyse", assembly.ANALYSIS)}
         self._stage("report", "report", assembly.report, analysis, code=code)
+        self.plan.results |= {name: Made("report", name) for name in REPORTED}
+        self.plan.results[assembly.ANALYSIS] = Made("analyse", assembly.ANALYSIS)
 
 
 def _train_options(judge: Judge, study: StudyFile) -> TrainOptions:

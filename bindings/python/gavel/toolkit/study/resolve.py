@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gavel.toolkit import bundle as bundles
+from gavel.toolkit.judging import JUDGE_FILE
 from gavel.toolkit.study.assembly import TRAIN
 from gavel.toolkit.study.data import Role
 from gavel.toolkit.study.judges import TRAINING
@@ -62,7 +63,14 @@ def _judge(judge: Judge, teacher: str | None, bundles_of: Mapping[Path, str]) ->
         folder = bundles.base_of(beneath) or beneath
         runs_on = bundles_of.get(folder.resolve(), folder.name.removesuffix(".gavel"))
     generator = judge.generator or judge.probe or (teacher if learns else None)
-    return replace(judge, into=into, role=role, runs_on=runs_on, generator=generator)
+    calibrate = (learns and not _calibrated(judge)) if judge.calibrate is None else judge.calibrate
+    return replace(judge, into=into, role=role, runs_on=runs_on, generator=generator, calibrate=calibrate)
+
+
+def _calibrated(judge: Judge) -> bool:
+    """Whether ready weights say how they are calibrated."""
+    noted = None if judge.adapter is None else judge.adapter / JUDGE_FILE
+    return noted is not None and noted.is_file() and json.loads(noted.read_bytes()).get("calibration") is not None
 
 
 def _role(judge: Judge) -> Role:

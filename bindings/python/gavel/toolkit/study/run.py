@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gavel.toolkit.study import assembly
 from gavel.toolkit.study.plan import KINDS, Plan, plan
-from gavel.toolkit.study.stages import RECORD, Outcome, Runner
+from gavel.toolkit.study.stages import Outcome, Runner
 from gavel.toolkit.study.study_file import StudyFile
 
 REPORT = "report.html"
@@ -27,26 +26,25 @@ class Result:
 
 def run(study: StudyFile, runner: Runner, *, remote: bool = False, until: str = KINDS[-1], dry: bool = False) -> Result:
     """Does what is to be done of a study in the runner's folder, and puts there ``report.html``, ``analysis.json``,
-    ``csv`` and ``figures``.
+    ``csv``, ``figures``, and the weights of the judges that it trained in ``judges``.
 
     ``remote`` allows calls to the endpoints that the study names. ``until`` ends after a kind of stage, one of `KINDS`;
     ``dry`` does nothing. A run that was killed goes on where it stopped.
     """
     planned = plan(study, remote=remote)
     outcomes = runner.run(planned.until(until), dry=dry)
-    last = outcomes.get("report")
-    if last is None or last.folder is None:
+    if dry:
         return Result(planned, outcomes)
-    analysed = outcomes["analyse"].folder
-    assert analysed is not None
-    for path in (*last.folder.iterdir(), analysed / assembly.ANALYSIS):
-        if path.name != RECORD:
-            publish(path, runner.root / path.name)
-    return Result(planned, outcomes, runner.root / REPORT)
+    for name, made in planned.results.items():
+        outcome = outcomes.get(made.stage)
+        if outcome is not None and outcome.folder is not None and (outcome.folder / made.path).exists():
+            publish(outcome.folder / made.path, runner.root / name)
+    return Result(planned, outcomes, runner.root / REPORT if "report" in outcomes else None)
 
 
 def publish(source: Path, target: Path) -> None:
     """A copy of a file or folder in place of what is there; a kill leaves the old or the new."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     if source.is_file():
         shutil.copyfile(source, beside)

@@ -107,7 +107,7 @@ class Judge:
     """Name of the model beneath; where that is a generator's name, a team counts its parameters once."""
     parameters: int | None = None
     calibrate: bool | None = None
-    """Default: those that are trained."""
+    """Default: those that are trained here, and ready weights that are not calibrated yet."""
 
 
 @dataclass(frozen=True)
