@@ -161,7 +161,7 @@ def test_the_report_and_what_is_beside_it_are_there(line: Line) -> None:
 def test_what_was_trained_is_there_to_take_away(line: Line, tiny_copy: Path) -> None:
     folder = line.folder / "study" / "judges" / "taught"
     assert {"adapter_model.safetensors", "judge.json", "training.json"} <= {path.name for path in folder.iterdir()}
-    calibration = json.loads((folder / "judge.json").read_bytes()).get("calibration")
+    calibration = json.loads((folder / "judge.json").read_bytes()).get("calibration") or {"scale": 1.0, "shift": 0.0}
     adapted = adapt(tiny_copy, folder)
     assert json.loads((adapted / "adapter.json").read_bytes())["judge"]["calibration"] == calibration
 
