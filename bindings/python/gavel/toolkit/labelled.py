@@ -85,10 +85,17 @@ def labels_digest(rows: list[Row]) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def _usable(row: Row, at: int, candidate: Row) -> bool:
-    if not isinstance(candidate.get("code"), str):
+def code_of(row: Row, at: int) -> str:
+    """A candidate's code; raises ToolkitError where it has none."""
+    code = row["candidates"][at].get("code")
+    if not isinstance(code, str):
         raise ToolkitError(f"task {datasets.task_id(row)}: candidate {at} has no code; expected a text of that name")
-    if candidate.get("status") == "harness_error" or not candidate["code"].strip():
+    return code
+
+
+def _usable(row: Row, at: int, candidate: Row) -> bool:
+    code = code_of(row, at)
+    if candidate.get("status") == "harness_error" or not code.strip():
         return False
     if not isinstance(candidate.get("passed"), bool):
         raise ToolkitError(

@@ -102,7 +102,8 @@ def _team(study: Study, team: Team) -> dict[str, Any]:
 def _generators(ranked: Ranked, how: Resampling) -> Iterator[dict[str, Any]]:
     """What a generator's candidates are, of all tasks and of each data set."""
     found = ranked.found
-    for dataset, inside in found.parts.items():
+    for dataset in pools.parts([found]):
+        inside = found.inside(dataset)
         pool, passed = found.pool[inside], found.passed[inside]
         each = [line[:length] for line, length in zip(passed, pool, strict=True)]
         statuses = Counter(status for line, here in zip(found.status, inside, strict=True) if here for status in line)

@@ -20,7 +20,11 @@ from gavel.toolkit.study.ranking import expected
 from gavel.toolkit.study.resampling import Resampling
 from gavel.toolkit.study.ways import Way, at, log_odds, mean_p_correct, pairs
 
-QUANTILES = np.linspace(0.1, 0.9, 9)  # of the candidates' distances to the probe's best one: where margins lie
+QUANTILES = (
+    0.02,
+    0.05,
+    *np.linspace(0.1, 0.9, 9),
+)  # of the candidates' distances to the probe's best one: where margins lie
 
 
 @dataclass(frozen=True)

@@ -75,12 +75,10 @@ def _worth(choices: Choices, how: Resampling) -> dict[str, Any]:
 
 def cost(members: Sequence[Member], candidates: int, prices: Prices) -> dict[str, float | None]:
     """Parameters (a base that several share counts once), bytes, and for one task seconds, joules and US dollars."""
-    by_base: dict[str, int | None] = {}
-    for member in members:
-        by_base.setdefault(_model(member) or f"judge {member}", member.parameters)
+    models = {_model(member): member.parameters for member in reversed(members)}
     spent = [member.cost for member in members]
     return {
-        "parameters": _sum(list(by_base.values())),
+        "parameters": _sum([*models.values()]),
         "memory_bytes": _sum([each.memory_bytes for each in spent]),
         "seconds": _sum([_at(each.seconds, candidates) for each in spent]),
         "joules": _sum([_at(each.joules, candidates) for each in spent]),
@@ -89,7 +87,7 @@ def cost(members: Sequence[Member], candidates: int, prices: Prices) -> dict[str
 
 
 def _model(member: Member) -> str:
-    return member.base if isinstance(member, JudgeEntry) else member.name
+    return member.name if isinstance(member, GeneratorRows) else member.base or member.label
 
 
 def _price(model: str, spent: Cost, candidates: int, prices: Prices) -> float | None:

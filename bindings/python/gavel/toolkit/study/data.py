@@ -143,6 +143,7 @@ def check(study: Study) -> None:
         for generator in test_set.generators:
             if not generator.rows:
                 raise ToolkitError(f"test set {test_set.name}: generator {generator.name} has no rows")
+            _distinct(f"task of {generator.name}", map(datasets.task_id, generator.rows))
             _check_greedy(generator)
         for generator in test_set.larger:
             if not generator.greedy:
@@ -171,6 +172,7 @@ def _check_team(team: Team, known: set[JudgeId]) -> None:
 
 
 def _check_greedy(generator: GeneratorRows) -> None:
+    _distinct(f"greedy task of {generator.name}", map(datasets.task_id, generator.greedy))
     for row in generator.greedy:
         if len(row.get("candidates") or []) != 1:
             raise ToolkitError(

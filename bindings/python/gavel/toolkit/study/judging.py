@@ -16,7 +16,7 @@ import numpy as np
 from gavel.toolkit import calibration
 from gavel.toolkit.figures import Bools, Doubles, ratio
 from gavel.toolkit.study.data import JudgeEntry
-from gavel.toolkit.study.pools import Candidates, Ints
+from gavel.toolkit.study.pools import Candidates, Ints, parts
 from gavel.toolkit.study.resampling import Resampling
 
 CONFIDENCES = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
@@ -28,9 +28,8 @@ def judging(candidates: Sequence[Candidates], how: Resampling) -> Iterator[dict[
     groups = [(one.generator.name, [one]) for one in candidates]
     for name, group in [*groups, *([("all", list(candidates))] if len(candidates) > 1 else [])]:
         judges = [judge for judge in group[0].judges if all(judge in one.judges for one in group)]
-        parts = list(dict.fromkeys(part for one in group for part in one.parts))
         subsets = ["all", "compiled"] if all(one.compile_known for one in group) else ["all"]
-        for part, subset, judge in product(parts, subsets, judges):
+        for part, subset, judge in product(parts(group), subsets, judges):
             said = _said(group, judge, part, subset)
             if len(said.passed):
                 yield {
@@ -58,24 +57,19 @@ class _Said:
 
 
 def _said(group: Sequence[Candidates], judge: JudgeEntry, part: str, subset: str) -> _Said:
-    numbers: dict[str, int] = {}  # by task, whoever wrote the candidates
-    unjudged = 0
-    chosen = []
-    for one in group:
-        inside = one.parts.get(part, np.zeros(len(one.tasks), bool))
-        wanted = (one.there if subset == "all" else one.compiled) & inside[:, None]
+    inside = [one.inside(part) for one in group]
+    named = (task for one, here in zip(group, inside, strict=True) for task in np.array(one.tasks)[here])
+    number = {task: place for place, task in enumerate(dict.fromkeys(named))}  # whoever wrote its candidates
+    unjudged, chosen = 0, []
+    for one, here in zip(group, inside, strict=True):
+        wanted = (one.there if subset == "all" else one.compiled) & here[:, None]
         judged = wanted & np.isfinite(one.p_correct[judge.id])
         unjudged += int((wanted & ~judged).sum())
-        task = np.array(
-            [
-                numbers.setdefault(each, len(numbers)) if here else -1
-                for each, here in zip(one.tasks, inside, strict=True)
-            ]
-        )
+        task = np.array([number.get(each, -1) for each in one.tasks])
         values = (one.p_correct[judge.id], one.log_odds[judge.id], one.passed)
         chosen.append([*(value[judged] for value in values), np.repeat(task, judged.sum(axis=1))])
     p_correct, log_odds, passed, task = (np.concatenate(each) for each in zip(*chosen, strict=True))
-    return _Said(p_correct, log_odds, passed, task, len(numbers), unjudged)
+    return _Said(p_correct, log_odds, passed, task, len(number), unjudged)
 
 
 def _figures(said: _Said, threshold: float, how: Resampling) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import gavel
 from gavel.toolkit import datasets
 from gavel.toolkit.datasets import DatasetError, Row
 from gavel.toolkit.figures import Bools, Doubles
-from gavel.toolkit.labelled import language_of, verdict_of
+from gavel.toolkit.labelled import code_of, language_of, verdict_of
 from gavel.toolkit.study.data import GeneratorRows, JudgeEntry, JudgeId
 
 Ints = NDArray[np.int64]
@@ -46,13 +46,9 @@ class Candidates:
     judges: list[JudgeEntry]  # those that judged one candidate at least
     greedy: dict[str, bool]  # by task, whether the one answer at temperature 0 passes
 
-    @property
-    def parts(self) -> dict[str, Bools]:
-        """What figures are given for, and which tasks [tasks] these are: "all", and each data set where there are
-        several."""
-        names = np.array(self.dataset)
-        single = {str(name): names == name for name in dict.fromkeys(self.dataset)}
-        return {"all": np.ones(len(names), bool), **(single if len(single) > 1 else {})}
+    def inside(self, part: str) -> Bools:
+        """Which tasks [tasks] are of a data set, or of "all"."""
+        return np.array([part in ("all", dataset) for dataset in self.dataset])
 
     @property
     def pool(self) -> Ints:
@@ -88,7 +84,7 @@ def candidates(test_set: str, generator: GeneratorRows, judges: Sequence[JudgeEn
         generator,
         tasks=[datasets.task_id(row) for row in rows],
         dataset=[datasets.dataset(row) for row in rows],
-        code=[[str(candidate["code"]) for candidate in found] for found in pools],
+        code=[[candidate["code"] for candidate in found] for found in pools],
         status=[[str(candidate.get("status") or "") for candidate in found] for found in pools],
         left_out=[len(row["candidates"]) - len(found) for row, found in pairs],
         unknown=len(generator.rows) - len(rows),
@@ -103,18 +99,24 @@ def candidates(test_set: str, generator: GeneratorRows, judges: Sequence[JudgeEn
     )
 
 
+def parts(group: Iterable[Candidates]) -> list[str]:
+    """What figures are given for: "all", and each data set where there are several."""
+    names = list(dict.fromkeys(dataset for one in group for dataset in one.dataset))
+    return ["all", *(names if len(names) > 1 else [])]
+
+
 def answers(greedy: Iterable[Row]) -> dict[str, bool]:
     """By task whether its one answer passes; tasks whose tests could not be run are not in it."""
     return {datasets.task_id(row): found[0]["passed"] for row in greedy if (found := _known(row))}
 
 
 def _known(row: Row) -> list[Row]:
-    pairs = zip(row.get("candidates") or [], datasets.outcomes(row), strict=True)
-    return [candidate for candidate, outcome in pairs if outcome is not None]
+    known = [at for at, outcome in enumerate(datasets.outcomes(row)) if outcome is not None]
+    return [row["candidates"][at] | {"code": code_of(row, at)} for at in known]
 
 
 def _programs(row: Row, found: Sequence[Row]) -> list[int]:
-    forms = [gavel.normal_form(str(candidate["code"]), language_of(row)) for candidate in found]
+    forms = [gavel.normal_form(candidate["code"], language_of(row)) for candidate in found]
     return np.unique(forms, return_inverse=True)[1].tolist()
 
 

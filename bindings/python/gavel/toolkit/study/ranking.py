@@ -13,7 +13,7 @@ import numpy as np
 
 from gavel.toolkit.figures import Bools, Doubles, ratio
 from gavel.toolkit.study.data import JudgeEntry
-from gavel.toolkit.study.pools import Candidates, Ints
+from gavel.toolkit.study.pools import Candidates, Ints, parts
 from gavel.toolkit.study.resampling import Resampling
 from gavel.toolkit.study.ways import Way, at
 
@@ -76,11 +76,10 @@ def _bounds(found: Candidates, drawn: Ints, size: int) -> list[Choices]:
 
 def _choose(found: Candidates, way: Way, drawn: Ints, size: int) -> Choices:
     top = way.top(found, drawn)
-    passes = expected(top, at(found.passed, drawn))
-    column = np.take_along_axis(drawn[:, 0], top[:, 0].argmax(axis=1)[:, None], axis=1)
-    first = np.take_along_axis(found.passed, column, axis=1)[:, 0].tolist()
+    passed = at(found.passed, drawn)
+    first = passed[np.arange(len(top)), 0, top[:, 0].argmax(axis=1)].tolist()
     top_1 = dict(zip(found.tasks, first, strict=True))
-    return Choices(way.name, way.family, size, passes, top_1, way.judges, way.compiles_first)
+    return Choices(way.name, way.family, size, expected(top, passed), top_1, way.judges, way.compiles_first)
 
 
 def expected(top: Bools, passed: Bools) -> Doubles:
@@ -90,7 +89,8 @@ def expected(top: Bools, passed: Bools) -> Doubles:
 
 def records(ranked: Ranked, how: Resampling) -> Iterator[dict[str, Any]]:
     """For all tasks, and for each data set where there are several."""
-    for dataset, inside in ranked.found.parts.items():
+    for dataset in parts([ranked.found]):
+        inside = ranked.found.inside(dataset)
         for single in (ranked.alone, ranked.greedy):
             if single is not None and np.isfinite(single.passes[inside]).any():
                 yield _record(ranked, dataset, inside, single, how)

@@ -29,7 +29,7 @@ class Resampling:
 
     def usable(self, found: Candidates) -> list[int]:
         """The sizes for which every task has enough candidates."""
-        return [size for size in sorted(self.sizes) if size <= found.smallest]
+        return [size for size in sorted(set(self.sizes)) if size <= found.smallest]
 
     def drawn(self, found: Candidates, size: int) -> Ints:
         """Columns [tasks, repetitions, size], drawn without replacement: first the pool's own first ones. One
