@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from gavel.toolkit import calibration
 from gavel.toolkit.errors import ToolkitError
 from gavel.toolkit.figures import Bools, pass_at_k
-from gavel.toolkit.study import cascade, comparisons, costs, data, judging, pools, ranking, surface, ways
+from gavel.toolkit.study import cascade, comparisons, costs, data, judging, pools, ranking, surface, way_auroc, ways
 from gavel.toolkit.study.data import JudgeEntry, Study, Team, TestSet
 from gavel.toolkit.study.pools import Candidates
 from gavel.toolkit.study.ranking import Ranked
@@ -56,7 +56,7 @@ def analyse(
                 "seed": seed,
                 "bins": calibration.BINS,
             },
-            "method": [*_method(how, study), *joined.pop("method")],
+            "method": [*_method(how, looks), *joined.pop("method")],
             "judges": [_judge(judge) for judge in study.judges],
             "teams": [_team(study, team) for team in study.teams],
             **joined,
@@ -71,11 +71,15 @@ def analyse(
 def _test_set(study: Study, test_set: TestSet, looks: Pipeline | None, how: Resampling) -> dict[str, list[Any]]:
     found = [pools.candidates(test_set.name, generator, study.judges) for generator in test_set.generators]
     larger = [(generator, pools.answers(generator.greedy)) for generator in test_set.larger]
-    ranked = [ranking.rank(one, ways.ways(study, one, looks), how) for one in found]
+    choosing = [ways.ways(study, one, looks) for one in found]
+    ranked = [ranking.rank(one, every, how) for one, every in zip(found, choosing, strict=True)]
     return {
         "method": [note for one in found for note in _missing(study, one, how)],
         "generators": [record for one in ranked for record in _generators(one, how)],
         "judging": list(judging.judging(found, how)),
+        "way_auroc": [
+            record for one, every in zip(found, choosing, strict=True) for record in way_auroc.records(one, every, how)
+        ],
         "ranking": [record for one in ranked for record in ranking.records(one, how)],
         "cascade": [record for one in found for record in cascade.cascades(one, how)],
         "larger": list(costs.larger_records(test_set.name, larger, how)),
@@ -133,7 +137,7 @@ def _greedy(ranked: Ranked, inside: Bools, how: Resampling) -> dict[str, Any] | 
     return {"tasks": len(passes), "pass_at_1": how.bootstrap(len(passes)).mean(passes)} if len(passes) else None
 
 
-def _method(how: Resampling, study: Study) -> list[str]:
+def _method(how: Resampling, looks: Pipeline | None) -> list[str]:
     """What holds for all figures."""
     return [
         f"Intervals are 95 %: percentiles of a paired bootstrap over tasks ({how.draws} draws, seed {how.seed}).",
@@ -145,7 +149,11 @@ def _method(how: Resampling, study: Study) -> list[str]:
         "adjusted by Benjamini and Hochberg over a question's tests in one test set.",
         "The margins of a cascade are quantiles on the test tasks: its curve shows what can be had, and a margin to "
         "use has to be chosen on others.",
-        *([] if study.train_rows else ["No training rows were given, so nothing is ranked by surface features."]),
+        *(
+            []
+            if looks is not None
+            else ["No training rows of both outcomes are given, so nothing is ranked by surface features."]
+        ),
     ]
 
 

@@ -128,9 +128,6 @@ def _of_team(team: Team, members: tuple[JudgeEntry, ...]) -> Scores:
 
 
 def _centred(log_likelihood: Doubles) -> Doubles:
-    """Beside the mean of its task; a candidate without one counts as average."""
+    """A candidate without one counts as average."""
     known = np.isfinite(log_likelihood)
-    mean = np.where(known, log_likelihood, 0).sum(axis=1, keepdims=True) / np.maximum(
-        known.sum(axis=1, keepdims=True), 1
-    )
-    return np.where(known, log_likelihood - mean, 0)
+    return np.where(known, log_likelihood - log_likelihood[known].mean(), 0) if known.any() else np.zeros(known.shape)
