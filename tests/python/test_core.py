@@ -49,7 +49,7 @@ class ByLength:
         return [1 / (1 + len(candidate.text)) for candidate in candidates]
 
 
-# ---- Small parts ------------------------------------------------------------------------------------------------------
+# ---- Small parts -----------------------------------------------------------------------------------------------------
 
 
 def test_normal_form_is_the_program_without_its_layout() -> None:

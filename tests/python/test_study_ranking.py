@@ -171,5 +171,5 @@ def test_surface_features_learn_a_look() -> None:
 
 def test_one_name_for_one_way() -> None:
     rows = [row("a/1", "pf", {"p": [0.1, 0.2], "j": [0.1, 0.2]})]
-    with pytest.raises(ToolkitError, match=r"two ways of choosing are called 'p \+ j'"):
+    with pytest.raises(ToolkitError, match=r"way of choosing.* 'p \+ j' is there twice"):
         analysed(rows, [judge("p", "probe"), judge("j")], teams=[Team("p + j", (judge("j").id,))], sizes=[2])

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from gavel.toolkit import calibration
 from gavel.toolkit.errors import ToolkitError
-from gavel.toolkit.figures import Bools, pass_at_k
+from gavel.toolkit.figures import pass_at_k
 from gavel.toolkit.study import cascade, comparisons, costs, data, judging, pools, ranking, surface, way_auroc, ways
 from gavel.toolkit.study.data import JudgeEntry, Study, Team, TestSet
 from gavel.toolkit.study.pools import Candidates
@@ -21,6 +21,7 @@ from gavel.toolkit.study.ranking import Ranked
 from gavel.toolkit.study.resampling import Resampling
 
 FORMAT = 1
+NO_LOOKS = "No training rows of both outcomes are given, so nothing is ranked by surface features."
 K = (1, 2, 5, 10, 20, 50, 100)
 
 
@@ -125,16 +126,8 @@ def _generators(ranked: Ranked, how: Resampling) -> Iterator[dict[str, Any]]:
             "solvable": passed.any(axis=1).sum(),
             "pass_at_k": {k: np.mean([pass_at_k(one, k) for one in each]) for k in K if k <= pool.min()},
             "statuses": dict(statuses.most_common()) if found.compile_known else None,
-            "greedy": _greedy(ranked, inside, how),
+            "greedy": how.worth(ranked.greedy.passes[inside, 0]) if ranked.greedy is not None else None,
         }
-
-
-def _greedy(ranked: Ranked, inside: Bools, how: Resampling) -> dict[str, Any] | None:
-    if ranked.greedy is None:
-        return None
-    passes = ranked.greedy.passes[inside, 0]
-    passes = passes[np.isfinite(passes)]
-    return {"tasks": len(passes), "pass_at_1": how.bootstrap(len(passes)).mean(passes)} if len(passes) else None
 
 
 def _method(how: Resampling, looks: Pipeline | None) -> list[str]:
@@ -149,11 +142,7 @@ def _method(how: Resampling, looks: Pipeline | None) -> list[str]:
         "adjusted by Benjamini and Hochberg over a question's tests in one test set.",
         "The margins of a cascade are quantiles on the test tasks: its curve shows what can be had, and a margin to "
         "use has to be chosen on others.",
-        *(
-            []
-            if looks is not None
-            else ["No training rows of both outcomes are given, so nothing is ranked by surface features."]
-        ),
+        *([NO_LOOKS] if looks is None else []),
     ]
 
 

@@ -20,11 +20,8 @@ from gavel.toolkit.study.ranking import expected
 from gavel.toolkit.study.resampling import Resampling
 from gavel.toolkit.study.ways import Way, at, log_odds, mean_p_correct, pairs
 
-QUANTILES = (
-    0.02,
-    0.05,
-    *np.linspace(0.1, 0.9, 9),
-)  # of the candidates' distances to the probe's best one: where margins lie
+# Of the candidates' distances to the probe's best one: there the margins lie.
+QUANTILES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gavel.toolkit.study.comparisons import TEAMS
 from gavel.toolkit.study.data import Cost, GeneratorRows, JudgeEntry, Prices, Spent
-from gavel.toolkit.study.ranking import Choices, Ranked
+from gavel.toolkit.study.ranking import Ranked
 from gavel.toolkit.study.resampling import Resampling
 
 Member = GeneratorRows | JudgeEntry
@@ -24,8 +24,7 @@ def larger_records(
             "test_set": test_set,
             "model": generator.name,
             "parameters": generator.parameters,
-            "tasks": len(outcomes),
-            "pass_at_1": how.bootstrap(len(outcomes)).mean(np.array([*outcomes.values()], np.float64)),
+            **_worth(outcomes, how),
         }
 
 
@@ -50,10 +49,10 @@ def costs(
                     "generator": one.found.generator.name,
                     "judges": [judge.label for judge in choices.judges],
                     "candidates": choices.n,
-                    **_worth(choices, how),
+                    **how.worth(choices.passes.mean(axis=1)),
                     **cost([one.found.generator, *choices.judges], choices.n, prices),
                 }
-    for record, (generator, _) in zip(larger_records(test_set, larger, how), larger, strict=True):
+    for generator, outcomes in larger:
         yield {
             "test_set": test_set,
             "name": generator.name,
@@ -61,16 +60,13 @@ def costs(
             "generator": None,
             "judges": [],
             "candidates": 1,
-            "tasks": record["tasks"],
-            "pass_at_1": record["pass_at_1"],
+            **_worth(outcomes, how),
             **cost([generator], 1, prices),
         }
 
 
-def _worth(choices: Choices, how: Resampling) -> dict[str, Any]:
-    passes = choices.passes.mean(axis=1)
-    known = passes[np.isfinite(passes)]
-    return {"tasks": len(known), "pass_at_1": how.bootstrap(len(known)).mean(known)}
+def _worth(outcomes: Mapping[str, bool], how: Resampling) -> dict[str, Any]:
+    return how.worth(np.array([*outcomes.values()], np.float64))
 
 
 def cost(members: Sequence[Member], candidates: int, prices: Prices) -> dict[str, float | None]:

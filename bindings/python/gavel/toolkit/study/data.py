@@ -127,9 +127,9 @@ def check(study: Study) -> None:
     """Raises ToolkitError naming the first thing of a study that contradicts itself."""
     if not study.test_sets:
         raise ToolkitError(f"study {study.name}: no test set; give one at least")
-    _distinct("test set", (each.name for each in study.test_sets))
-    _distinct("judge", (" ".join(judge.id) for judge in study.judges))
-    _distinct("label", (each.label for each in (*study.judges, *study.teams)))
+    distinct("test set", (each.name for each in study.test_sets))
+    distinct("judge", (" ".join(judge.id) for judge in study.judges))
+    distinct("label", (each.label for each in (*study.judges, *study.teams)))
     for judge in study.judges:
         if judge.role not in get_args(Role):
             raise ToolkitError(f"judge {judge.label}: role {judge.role!r}; expected one of {', '.join(get_args(Role))}")
@@ -138,12 +138,12 @@ def check(study: Study) -> None:
     for test_set in study.test_sets:
         if not test_set.generators:
             raise ToolkitError(f"test set {test_set.name}: no generator; give one at least")
-        _distinct(f"generator of test set {test_set.name}", (each.name for each in test_set.generators))
-        _distinct(f"larger generator of test set {test_set.name}", (each.name for each in test_set.larger))
+        distinct(f"generator of test set {test_set.name}", (each.name for each in test_set.generators))
+        distinct(f"larger generator of test set {test_set.name}", (each.name for each in test_set.larger))
         for generator in test_set.generators:
             if not generator.rows:
                 raise ToolkitError(f"test set {test_set.name}: generator {generator.name} has no rows")
-            _distinct(f"task of {generator.name}", map(datasets.task_id, generator.rows))
+            distinct(f"task of {generator.name}", map(datasets.task_id, generator.rows))
             _check_greedy(generator)
         for generator in test_set.larger:
             if not generator.greedy:
@@ -153,7 +153,8 @@ def check(study: Study) -> None:
             _check_greedy(generator)
 
 
-def _distinct(what: str, names: Iterable[str]) -> None:
+def distinct(what: str, names: Iterable[str]) -> None:
+    """Raises ToolkitError for the first name that comes twice."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -172,7 +173,7 @@ def _check_team(team: Team, known: set[JudgeId]) -> None:
 
 
 def _check_greedy(generator: GeneratorRows) -> None:
-    _distinct(f"greedy task of {generator.name}", map(datasets.task_id, generator.greedy))
+    distinct(f"greedy task of {generator.name}", map(datasets.task_id, generator.greedy))
     for row in generator.greedy:
         if len(row.get("candidates") or []) != 1:
             raise ToolkitError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -60,12 +61,12 @@ class Candidates:
         """Candidates of the task that has the fewest, those included whose outcome is not known."""
         return int((self.pool + self.left_out).min())
 
-    @property
+    @cached_property
     def compile_known(self) -> bool:
         """Whether all candidates say how they fared, so that those that do not compile are known."""
         return all(all(statuses) for statuses in self.status)
 
-    @property
+    @cached_property
     def compiled(self) -> Bools:
         """All that do not say that they do not compile."""
         return self.there & _padded([[status != "compile_error" for status in one] for one in self.status], False)

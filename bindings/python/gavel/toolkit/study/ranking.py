@@ -15,10 +15,7 @@ from gavel.toolkit.figures import Bools, Doubles, ratio
 from gavel.toolkit.study.data import JudgeEntry
 from gavel.toolkit.study.pools import Candidates, Ints, parts
 from gavel.toolkit.study.resampling import Resampling
-from gavel.toolkit.study.ways import Way, at
-
-ALONE = "generator alone"
-GREEDY = "greedy"
+from gavel.toolkit.study.ways import ALONE, GREEDY, ORACLE, RANDOM, Way, at
 
 
 @dataclass(frozen=True)
@@ -69,8 +66,8 @@ def _greedy(found: Candidates) -> Choices | None:
 def _bounds(found: Candidates, drawn: Ints, size: int) -> list[Choices]:
     passed, there = at(found.passed, drawn), at(found.there, drawn)
     return [
-        Choices("random", "random", size, passed.sum(axis=2) / there.sum(axis=2), {}),
-        Choices("oracle", "oracle", size, passed.any(axis=2).astype(np.float64), {}),
+        Choices(RANDOM, "random", size, passed.sum(axis=2) / there.sum(axis=2), {}),
+        Choices(ORACLE, "oracle", size, passed.any(axis=2).astype(np.float64), {}),
     ]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from gavel.toolkit.figures import Bootstrap
+from gavel.toolkit.figures import Bootstrap, Doubles
 from gavel.toolkit.study.pools import Candidates, Ints
 
 
@@ -26,6 +27,11 @@ class Resampling:
         if tasks not in self._bootstraps:
             self._bootstraps[tasks] = Bootstrap(tasks, self.draws, self.seed)
         return self._bootstraps[tasks]
+
+    def worth(self, passes: Doubles) -> dict[str, Any]:
+        """pass@1 over the tasks [tasks] whose value is known, and how many these are."""
+        known = passes[np.isfinite(passes)]
+        return {"tasks": len(known), "pass_at_1": self.bootstrap(len(known)).mean(known) if len(known) else None}
 
     def usable(self, found: Candidates) -> list[int]:
         """The sizes for which every task has enough candidates."""

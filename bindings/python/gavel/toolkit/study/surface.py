@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from gavel.toolkit import datasets
 from gavel.toolkit.datasets import Row
 from gavel.toolkit.figures import Doubles
+from gavel.toolkit.labelled import code_of
 
 COUNTED = tuple(
     re.compile(pattern)
@@ -48,9 +49,9 @@ def features(code: str) -> list[float]:
 def fit(rows: Sequence[Row]) -> Pipeline | None:
     """From labelled candidates; None where they all have the same outcome, or there are none."""
     pairs = [
-        (features(str(candidate["code"])), outcome)
+        (features(code_of(row, at)), outcome)
         for row in rows
-        for candidate, outcome in zip(row.get("candidates") or [], datasets.outcomes(row), strict=True)
+        for at, outcome in enumerate(datasets.outcomes(row))
         if outcome is not None
     ]
     passed = [outcome for _, outcome in pairs]

@@ -9,15 +9,15 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from gavel.toolkit.errors import ToolkitError
 from gavel.toolkit.figures import Bools, Doubles
 from gavel.toolkit.study import surface
-from gavel.toolkit.study.data import JudgeEntry, Study, Team
+from gavel.toolkit.study.data import JudgeEntry, Study, Team, distinct
 from gavel.toolkit.study.pools import Candidates, Ints
 
 Family = Literal["rival", "judge", "team", "combination"]
 # Of one generator's candidates at columns [tasks, repetitions, n]; NaN is worse than any other.
 Scores = Callable[[Candidates, Ints], Doubles]
+BOUNDS = ALONE, GREEDY, RANDOM, ORACLE = "generator alone", "greedy", "random", "oracle"
 LOG_LIKELIHOOD = "log-likelihood"
 MAJORITY = "majority of identical programs"
 SURFACE = "surface features"
@@ -64,10 +64,7 @@ def ways(study: Study, found: Candidates, surface_model: Pipeline | None) -> lis
     if found.compile_known:
         first = [replace(way, name=way.name + COMPILES_FIRST, compiles_first=True) for way in every]
         every += [Way(COMPILES, "rival", lambda _, drawn: np.zeros(drawn.shape), compiles_first=True), *first]
-    names = [way.name for way in every]
-    for name in names:
-        if names.count(name) > 1:
-            raise ToolkitError(f"two ways of choosing are called {name!r}; give judges and teams other labels")
+    distinct("way of choosing, by the labels of judges and teams,", (*BOUNDS, *(way.name for way in every)))
     return every
 
 
