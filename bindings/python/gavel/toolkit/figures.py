@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+K = (1, 2, 3, 5, 10, 20, 50, 100)  # the k of pass@k that reports give
 
 
 @dataclass(frozen=True)

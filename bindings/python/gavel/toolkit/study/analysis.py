@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from gavel.toolkit import calibration
 from gavel.toolkit.errors import ToolkitError
-from gavel.toolkit.figures import pass_at_k
+from gavel.toolkit.figures import K, pass_at_k
 from gavel.toolkit.study import cascade, comparisons, costs, data, judging, pools, ranking, surface, way_auroc, ways
 from gavel.toolkit.study.data import JudgeEntry, Study, Team, TestSet
 from gavel.toolkit.study.pools import Candidates
@@ -22,7 +22,6 @@ from gavel.toolkit.study.resampling import Resampling
 
 FORMAT = 1
 NO_LOOKS = "No training rows of both outcomes are given, so nothing is ranked by surface features."
-K = (1, 2, 5, 10, 20, 50, 100)
 
 
 def analyse(
