@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openai_server import Server, said, serving
+from programs import needs_sandbox
+from typer.testing import CliRunner
+from typer.testing import Result as CommandResult
 
+from gavel.cli.app import app
+from gavel.toolkit import datasets
 from gavel.toolkit.adapter import adapt
 from gavel.toolkit.errors import ToolkitError
 from gavel.toolkit.study.plan import plan
@@ -243,6 +249,28 @@ def test_endpoints_are_left_out_unless_asked_for(line: Line, server: Server) -> 
     assert not [name for name in without.outcomes if "far" in name]
 
 
+@needs_sandbox
+def test_a_remote_generator_is_labelled_as_any_other(line: Line, tmp_path: Path) -> None:
+    """It answers right and wrong in turn, with two choices at once."""
+
+    def answer(body: dict[str, Any]) -> tuple[int, Any, dict[str, str]]:
+        name = re.search(r"def (f\d+)", body["messages"][0]["content"])
+        assert name is not None
+        texts = [f"```python\ndef {name[1]}(x):\n    {code}\n```" for code in ("return x * x", "return x")]
+        return 200, {"choices": [{"message": {"content": text}} for text in texts][: body["n"]]}, {}
+
+    with serving(answer) as served:
+        writer = {"name": "far", "remote": {"url": served.url, "model": "m"}, "parts": ["test"], "candidates": 3}
+        file = line.file(generators=[writer], judges=[], teams=[], larger=[], elsewhere=[])
+        outcomes = run(file, Runner(tmp_path), remote=True, until="label").outcomes
+        folders = {name: outcomes[f"label far {name}"].folder for name in ("test", "greedy")}
+    found = {name: datasets.read_rows(folder / "rows.jsonl") for name, folder in folders.items() if folder is not None}
+    statuses = [[each["status"] for each in row["candidates"]] for row in found["test"]]
+    assert statuses == [["pass", "wrong", "pass"]] * 4
+    assert [row["candidates"][0]["passed"] for row in found["greedy"]] == [True] * 4
+    assert {body["temperature"] for body in served.requests} == {0.8, 0.0}
+
+
 def made_anew(line: Line, **changes: Any) -> set[str]:
     outcomes = line.run(file=line.file(**changes), remote=True, dry=True).outcomes
     return {name for name, outcome in outcomes.items() if outcome.state == "to do"}
@@ -331,3 +359,40 @@ def test_training_options_are_looked_at_before_anything_runs(line: Line) -> None
     judges = [{"name": "j", "base": line.said["judges"][1]["base"], "train": {"epoch": 3}}]
     with pytest.raises(ToolkitError, match="judge j, train: unknown epoch; it may have"):
         plan(line.file(judges=judges, teams=[]))
+
+
+def command(*arguments: object) -> CommandResult:
+    return CliRunner().invoke(app, ["study", *map(str, arguments)])
+
+
+def test_the_command_says_what_is_to_do_and_does_it(line: Line, tmp_path: Path) -> None:
+    file = line.folder / "few.toml"
+    file.write_text(
+        'name = "few"\n[tasks]\nfiles = ["tasks.jsonl"]\ntest = { p = 4 }\nvalidation = 0.25\n'
+        '[[generators]]\nname = "writer"\nrows = ["own.jsonl"]\ngreedy = false\ncandidates = 6\n'
+    )
+    told = command(file, "-o", tmp_path / "few", "--dry-run")
+    assert told.exit_code == 0 and "to do" in told.stdout and "cached" not in told.stdout
+    assert not (tmp_path / "few").exists()
+    first, again = (command(file, "-o", tmp_path / "few", "--until", "label", "--json") for _ in range(2))
+    assert first.exit_code == 0, first.output
+    made, cached = (json.loads(each.stdout)["stages"] for each in (first, again))
+    assert [each["stage"] for each in made][:2] == ["split", "generate writer train"]
+    assert {each["state"] for each in made} == {"made"} and {each["state"] for each in cached} == {"cached"}
+    assert json.loads(first.stdout)["report"] is None
+    assert "[1/7] split: " in first.stderr and "[7/7] label writer test: cached" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["-o", "x"], 2, "give either STUDY.toml or --quick"),
+        (["a.toml", "--quick", "-o", "x"], 2, "give either STUDY.toml or --quick"),
+        (["a.toml", "-o", "x", "--generator", "b.gavel"], 2, "a study file names its own"),
+        (["nowhere.toml", "-o", "x"], 1, "nowhere.toml: No such file"),
+    ],
+)
+def test_the_command_refuses(arguments: list[str], code: int, message: str) -> None:
+    result = command(*arguments)
+    assert result.exit_code == code
+    assert message in " ".join(result.stderr.replace("│", " ").split())
