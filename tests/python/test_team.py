@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from gavel.toolkit.fit_team import fit_team, stack
 from gavel.toolkit.judge_place import JudgePlace
 from gavel.toolkit.team_file import Member
 
+ROOT = Path(__file__).resolve().parents[2]
 TASKS, EACH = 40, 10
 TASK = gavel.Task("def double(x):\n", "python")
 CODES = ["    return 2 * x\n", "    return x\n", "    pass\n" * 20]
@@ -211,6 +213,7 @@ def test_what_cannot_be_fitted_is_refused(folder: Path) -> None:
     twice = judge_arguments(folder)
     assert f"judge {NAMES[0]} is given twice" in refused(*arguments, *twice, "-j", "verbalizer")
     assert "its judges are: verbalizer" in refused(*arguments, *twice, "-j", "probe")
+    assert "no bundle" in refused(*arguments, "-g", folder, "-j", twice[-1])
     assert not output.exists()
     bundle = folder / "models" / "base.gavel"
     probe = {"format": 1, "layers": [1], "weights": [[0.1] * 64], "bias": 0.1, "threshold": 0.5, "abstain_band": 0.0}
@@ -271,6 +274,12 @@ def test_an_opened_team_solves(team: Path) -> None:
         logits = [verdict.logit for verdict in each.verdicts]
         likely = 0.5 * (each.candidate.mean_logprob + 1.0)
         assert each.score == pytest.approx(expit(-0.25 + np.dot(WEIGHTS, logits) + likely), abs=1e-6)
+
+
+def test_the_c_abi_opens_teams(team: Path, folder: Path) -> None:
+    program = ROOT / "build" / "bin" / "test_capi"
+    ran = subprocess.run([program, folder / "models" / "base.gavel", team], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 class Compiler:

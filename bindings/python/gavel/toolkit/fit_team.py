@@ -64,21 +64,18 @@ def fit_team(
     ToolkitError for fewer than ``min_each`` candidates of either outcome, for a judge given twice, for a probe's own
     training rows, and where no judge has a weight above 0.
     """
-    names = [each.judge for each in judges]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ToolkitError(f"judge {twice} is given twice; a team asks each once")
-    if not judges:
-        raise ToolkitError("a team needs a judge at least; name its bundle with --judge")
+    if generator is not None:
+        team_file.named(generator, Path(output))  # which refuses what is no bundle, before anybody is asked
     rows = [row for row in datasets.read_rows(labelled_jsonl) if row.get("candidates")]
     digest = labels_digest(rows)
-    found = []
-    for number, judge in enumerate(judges):
-        judge.refuse_own_rows(digest)
-        part = _part(progress, number, len(judges))
-        found.append(labelled(rows, judge.judge, judge.kind, AskedJudge(judge, open_model), part))
+    _check(judges, digest)
+    found = [
+        labelled(rows, judge.judge, judge.kind, AskedJudge(judge, open_model), _part(progress, number, len(judges)))
+        for number, judge in enumerate(judges)
+    ]
     data = found[0]
     require_both(data.passed, min_each, labelled_jsonl)
-    columns = {name: one.logits for name, one in zip(names, found, strict=True)}
+    columns = {judge.judge: one.logits for judge, one in zip(judges, found, strict=True)}
     mean = 0.0
     if not np.isnan(data.mean_logprob).all():
         mean = float(np.nanmean(data.mean_logprob))
@@ -88,12 +85,11 @@ def fit_team(
     members = [Member(judge, weights[judge.judge]) for judge in judges if weights[judge.judge] > 0]
     if not members:
         raise ToolkitError(
-            f"{', '.join(names)}: no more candidates pass where the log-odds are high, so there is nothing to weigh; "
-            "train a judge first"
+            f"{', '.join(each.judge for each in judges)}: no more candidates pass where the log-odds are high, so "
+            "there is nothing to weigh; train a judge first"
         )
-    stacking = Stacking(stacked.bias, weights.get(LOG_PROBABILITY, 0.0), mean)
+    left_out = [judge.judge for judge in judges if weights[judge.judge] == 0]
     problems = len(np.unique(data.problem))
-    left_out = [name for name in names if weights[name] == 0]
     said = {
         "method": METHOD,
         "left_out": left_out,
@@ -107,8 +103,19 @@ def fit_team(
         "labels_sha256": digest,
         "figures": _figures(data, columns, folds, seed),
     }
+    stacking = Stacking(stacked.bias, weights.get(LOG_PROBABILITY, 0.0), mean)
     team = team_file.write(output, generator, members, stacking, said)
     return TeamFit(team, left_out, data, sum(one.asked for one in found))
+
+
+def _check(judges: Sequence[JudgePlace], labels: str) -> None:
+    if not judges:
+        raise ToolkitError("a team needs a judge at least; name its bundle with --judge")
+    names = [each.judge for each in judges]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ToolkitError(f"judge {twice} is given twice; a team asks each once")
+    for judge in judges:
+        judge.refuse_own_rows(labels)
 
 
 def stack(columns: Doubles, passed: NDArray[np.bool_]) -> Linear:

@@ -47,8 +47,8 @@ class JudgePlace:
         """A probe tells its training candidates apart better than any others."""
         if labels_digest == self.trained_on:
             raise ToolkitError(
-                f"{self.judge} was fitted on these very rows, where its log-odds flatter it, and is calibrated on "
-                "out-of-fold ones already; use rows that it has not seen"
+                f"{self.judge} was fitted on these very rows, where its log-odds flatter it (it came calibrated on "
+                "out-of-fold ones); use rows that it has not seen"
             )
 
 

@@ -40,10 +40,9 @@ def write(
     file = Path(path)
     team = {
         "format": FORMAT,
-        "generator": None if generator is None else _named(generator, file),
+        "generator": None if generator is None else named(generator, file),
         "members": [
-            _named(each.place.folder, file)
-            | {"kind": each.place.kind, "judge": each.place.judge, "weight": each.weight}
+            named(each.place.folder, file) | {"kind": each.place.kind, "judge": each.place.judge, "weight": each.weight}
             for each in members
         ],
         "stacking": asdict(stacking),
@@ -81,6 +80,9 @@ def digest_of(folder: Path) -> str | None:
     return None
 
 
-def _named(folder: Path, file: Path) -> dict[str, Any]:
-    relative = os.path.relpath(folder.resolve(), file.parent.resolve())
-    return {"bundle": Path(relative).as_posix(), "digest": digest_of(folder)}
+def named(folder: Path, file: Path) -> dict[str, Any]:
+    """A bundle, or an adapter in one, as a team file there names it. Raises ToolkitError where it is neither."""
+    digest = digest_of(folder)
+    if digest is None:
+        raise ToolkitError(f"{folder} is no bundle: it has no {bundles.MANIFEST}")
+    return {"bundle": os.path.relpath(folder.resolve(), file.parent.resolve()), "digest": digest}
