@@ -43,7 +43,11 @@ class Models {
   Model adapted(const TeamFile::Bundle& bundle) {
     const fs::path key = fs::canonical(bundle.folder);
     if (const auto known = opened_.find(key); known != opened_.end()) return known->second;
-    const Model model = whole(key.parent_path().parent_path(), "").adapted(key);
+    const fs::path base = key.parent_path().parent_path(), file = key / "adapter.json";
+    const std::string manifest = read_file(base / "gavel.json");
+    // The adapter says what its base is made of, and what is no such base is refused before its program runs.
+    static_cast<void>(parse_adapter(read_file(file), manifest, parse_manifest(manifest, base / "gavel.json"), file));
+    const Model model = whole(base, sha256_hex(manifest)).adapted(key);
     if (options_.self_test) model.self_test();
     return opened_.emplace(key, model).first->second;
   }
@@ -64,8 +68,7 @@ Ranker Ranker::open(const fs::path& team_file, const OpenOptions& options) {
   const TeamFile team = parse_team(text, team_file);
   Models models(team_file, options);
   Ranker ranker = team.generator ? Ranker(Generator(models.open(*team.generator))) : Ranker();
-  for (const TeamFile::Member& member : team.members)
-    ranker.add(Judge(models.open(member.bundle), member.judge));
+  for (const TeamFile::Member& member : team.members) ranker.add(Judge(models.open(member.bundle), member.judge));
   ranker.options_ = team.options;
   return ranker;
 }

@@ -70,7 +70,8 @@ class Ranker {
 
   /// The team of a team file; its generator and judges on one base bundle share it. `options` are each model's, except
   /// for `pin`: the expected SHA-256 of the team file, and with it of all that it names. Throws what Model::open does,
-  /// and corrupt_bundle for a file that is no team or names a bundle that is another one by now, before that is loaded.
+  /// and corrupt_bundle for a file that is no team or names a bundle that is another one by now; nothing of that, or of
+  /// another base beneath a named adapter, is loaded.
   [[nodiscard]] static Ranker open(const std::filesystem::path& team_file, const OpenOptions& options = {});
 
   /// How this team ranks where it is not told: as its file says, or else RankOptions's defaults.

@@ -327,6 +327,18 @@ def test_another_bundle_is_refused_before_it_is_loaded(part: str, file: str, tea
         gavel.Ranker.open(team)
 
 
+def test_an_adapter_vouches_for_its_base(team: Path, folder: Path) -> None:
+    """The base is not named itself; its program is another one, whose hash its manifest knows."""
+    base = folder / "models" / "base.gavel"
+    (base / "program.pt").write_bytes(b"no program")
+    manifest = json.loads((base / "gavel.json").read_text())
+    manifest["files"]["program.pt"] = bundles.file_entry(base / "program.pt")
+    (base / "gavel.json").write_text(json.dumps(manifest))
+    change(team, generator=None, members=json.loads(team.read_text())["members"][1:])
+    with pytest.raises(gavel.InvalidArgument, match="was made for a model with digest"):
+        gavel.Ranker.open(team)
+
+
 def test_files_that_are_no_teams_are_refused(team: Path, folder: Path) -> None:
     with pytest.raises(gavel.NotFound, match=r"none\.team\.json"):
         gavel.Ranker.open(folder / "none.team.json")
