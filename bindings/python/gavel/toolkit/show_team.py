@@ -17,7 +17,7 @@ def facts(team: dict[str, Any], path: str | os.PathLike[str]) -> dict[str, str]:
     lines = {"generator": "none: it ranks candidates from elsewhere" if generator is None else _bundle(generator, path)}
     for number, member in enumerate(team["members"], 1):
         name = "judge" if len(team["members"]) == 1 else f"judge {number}"
-        lines[name] = f"{member['judge']}, weight {member['weight']:.4g}; {_bundle(member, path)}"
+        lines[name] = f"{member.get('judge', member['kind'])}, weight {member['weight']:.4g}; {_bundle(member, path)}"
     lines["log-probability"] = f"weight {stacking['logprob_weight']:.4g} about {stacking['logprob_mean']:.4g}"
     lines["bias"] = f"{stacking['bias']:.4g}"
     if fit is None:

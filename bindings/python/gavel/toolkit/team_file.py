@@ -19,6 +19,7 @@ from gavel.toolkit.judge_place import JudgePlace
 
 FORMAT = 1
 KEYS = ("format", "generator", "members", "stacking")
+MEMBER_KEYS = ("bundle", "digest", "kind", "weight")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,9 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise CorruptBundleError(f"{file} is no JSON: {error}; fit the team again") from error
     if not isinstance(team, dict) or team.get("format") != FORMAT or any(key not in team for key in KEYS):
         raise CorruptBundleError(f"{file} is no team file of format {FORMAT}; fit the team again with this version")
+    for number, member in enumerate(team["members"]):
+        if missing := [key for key in MEMBER_KEYS if key not in member]:
+            raise CorruptBundleError(f"{file}: members[{number}] lacks {', '.join(missing)}; fit the team again")
     return team
 
 
