@@ -20,6 +20,7 @@ from gavel.cli import (
     run_study,
     solve,
     study,
+    teams,
     train,
 )
 
@@ -73,3 +74,6 @@ for name, function, examples in (
 data.app.command("convert", epilog=_epilog(data.CONVERT_EXAMPLES))(data.convert)
 data.app.command("split", epilog=_epilog(data.SPLIT_EXAMPLES))(data.split)
 app.add_typer(data.app)
+teams.app.command("fit", epilog=_epilog(teams.FIT_EXAMPLES))(teams.fit)
+teams.app.command("show", epilog=_epilog(teams.SHOW_EXAMPLES))(teams.show)
+app.add_typer(teams.app)
