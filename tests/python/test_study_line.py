@@ -14,6 +14,7 @@ from programs import needs_sandbox
 from typer.testing import CliRunner
 from typer.testing import Result as CommandResult
 
+import gavel
 from gavel.cli.app import app
 from gavel.toolkit import datasets
 from gavel.toolkit.adapter import adapt
@@ -124,7 +125,10 @@ class Line:
                 {"name": "probe", "probe": "writer"},
                 {"name": "far", "remote": {"url": url, "model": "m"}},
             ],
-            "teams": [{"name": "both", "judges": ["taught", "probe"]}],
+            "teams": [
+                {"name": "both", "judges": ["taught", "probe"]},
+                {"name": "fitted", "judges": ["asked", "probe"], "fit": True},
+            ],
             "elsewhere": [{"name": "elsewhere", "generator": "somebody", "files": [far]}],
             "calibrate": {"min_each": 1, "folds": 2},
             "prices": {"usd_per_million_tokens": {"far": [0.4, 1.6]}},
@@ -224,6 +228,19 @@ def test_what_a_model_takes_comes_from_its_rows(line: Line) -> None:
     assert far["seconds"] >= 0.5 + far["candidates"] * 3.0 / 6
 
 
+def test_a_team_is_fitted_and_opens(line: Line) -> None:
+    """The probe parts right from wrong on these tasks, so that it has the weight."""
+    found = analysis(line)
+    fitted = next(each for each in found["teams"] if each["label"] == "fitted")
+    assert dict(zip(fitted["judges"], fitted["weights"], strict=True))["probe"] > 0
+    assert fitted["log_likelihood"] >= 0
+    assert "fitted" in {each["way"] for each in found["ranking"]}
+    (file,) = (line.folder / "study" / "stages").glob("team-fitted-*/fitted.team.json")
+    team = gavel.Ranker.open(file)
+    ranking = team.rank(gavel.Task("def f(x):\n", "python"), ["    return x\n", "    return x * x\n"])
+    assert len(ranking.ranked) == 2
+
+
 def test_where_everything_comes_from_is_said(line: Line) -> None:
     said_of = analysis(line)["data"]
     assert set(said_of["models"]) == {"asked", "taught", "probe", "far"}
@@ -307,6 +324,7 @@ def test_the_bundle_that_was_given_stays_as_it_was(line: Line, tiny_bundle: Path
     assert sorted(path.name for path in tiny_bundle.iterdir() if path.name in ("probe.json", "adapters")) == []
 
 
+FAR = {"name": "far", "remote": {"url": "http://localhost/v1", "model": "m"}}
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"judge": []}, "unknown judge; it may have name, tasks"),
     ({"tasks": {}}, "give either files or split"),
@@ -322,6 +340,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"judges": [{"name": "j", "remote": {"url": "http://x"}}]}, "remote: model missing"),
     ({"judges": [{"name": "j", "bundle": "b"}, {"name": "j", "bundle": "c"}]}, "j is there twice"),
     ({"teams": [{"name": "t", "judges": ["nobody"]}]}, "no judge is called nobody"),
+    ({"judges": [FAR], "teams": [{"name": "t", "judges": ["far"], "fit": True}]}, "team t: far is remote"),
     ({"seed": True}, "seed: True; expected int"),
 ]
 

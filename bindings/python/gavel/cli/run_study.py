@@ -44,7 +44,7 @@ def study(
         str | None,
         typer.Option(
             metavar="STAGE",
-            help="End after split, generate, label, train, export, probe, calibrate, judge or analyse.",
+            help="End after split, generate, label, train, export, probe, calibrate, team, judge or analyse.",
         ),
     ] = None,
     remote: Annotated[bool, typer.Option("--remote", help="Call the endpoints that the study names.")] = False,

@@ -20,8 +20,13 @@ from gavel.toolkit.study.stages import RECORD, Input, Made, Work
 from gavel.toolkit.study.study_file import StudyFile
 
 ANALYSIS = "analysis.json"
-LEARNING = ("training.json", "calibration.json")  # inputs that say how a judge learnt
+LEARNING = ("training.json", "calibration.json", "weights.json")  # inputs that say how a judge learnt
 TRAIN, TEST, GREEDY = "train", "test", "greedy"  # whose candidates; further test sets have names of their own
+
+
+def weights_of(team: str) -> str:
+    """Name of the input that has the weights of a team that was fitted."""
+    return f"{team}, weights"
 
 
 @dataclass(frozen=True)
@@ -69,15 +74,7 @@ class Assembly:
             name=self._file.name,
             test_sets=list(self._test_sets()),
             judges=list(entries.values()),
-            teams=[
-                data.Team(
-                    team.name,
-                    tuple(entries[name].id for name in team.judges),
-                    None if team.weights is None else tuple(team.weights),
-                    team.log_likelihood,
-                )
-                for team in self._file.teams
-            ],
+            teams=[made for team in self._file.teams if (made := self._team(team, entries))],
             train_rows=self._labelled(train) if train else [],
             prices=data.Prices(
                 self._file.prices.usd_per_hour,
@@ -85,6 +82,18 @@ class Assembly:
             ),
             data=self._provenance(),
         )
+
+    def _team(self, team: study_file.Team, entries: Mapping[str, data.JudgeEntry]) -> data.Team | None:
+        """None where its weights were to be fitted and could not be."""
+        judges = tuple(entries[name].id for name in team.judges)
+        if not team.fit:
+            weights = None if team.weights is None else tuple(team.weights)
+            return data.Team(team.name, judges, weights, team.log_likelihood)
+        fitted = json.loads(self._inputs[weights_of(team.name)].read_bytes())
+        if "weights" not in fitted:
+            return None
+        weights = tuple(fitted["weights"][name] for name in team.judges)
+        return data.Team(team.name, judges, weights, fitted["log_likelihood"])
 
     def _test_sets(self) -> Iterator[data.TestSet]:
         own = [self._generator(each) for each in self._file.generators if (each.name, TEST) in self._written]
@@ -157,7 +166,9 @@ class Assembly:
         """What every set of rows is, which models wrote and judged them, how judges learnt, and what went amiss."""
         made = [*self._written.values(), *self._judged]
         models = {each.judge or each.generator: facts for each in made if (facts := self._facts(each))}
-        notes = [f"{each.name}: {note}" for each in made for note in _notes(self._inputs[each.name].parent)]
+        notes = [
+            f"{stage}: {note}" for stage, found in dict(map(_notes, self._inputs.values())).items() for note in found
+        ]
         return {
             "rows_sha256": {each.name: sha256(self._inputs[each.name]) for each in self._written.values()},
             "models": models,
@@ -168,9 +179,11 @@ class Assembly:
         }
 
 
-def _notes(stage: Path) -> list[str]:
-    notes: list[str] = json.loads((stage / RECORD).read_bytes())["notes"]
-    return notes
+def _notes(path: Path) -> tuple[str, list[str]]:
+    """The stage that made a file, and its notes."""
+    folder = next((each for each in path.parents if (each / RECORD).is_file()), None)
+    record = {"stage": "", "notes": []} if folder is None else json.loads((folder / RECORD).read_bytes())
+    return record["stage"], record["notes"]
 
 
 def _add_verdicts(row: Row, judged: Row) -> None:

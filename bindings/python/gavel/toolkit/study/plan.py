@@ -14,17 +14,17 @@ from typing import Any
 from gavel.generator import GenerateOptions
 from gavel.toolkit import bundle as bundles
 from gavel.toolkit.errors import ToolkitError
-from gavel.toolkit.study import assembly, candidates, judges, resolve
+from gavel.toolkit.study import assembly, candidates, judges, resolve, teams
 from gavel.toolkit.study.assembly import GREEDY, TEST, TRAIN, Rows
 from gavel.toolkit.study.candidates import ROWS
 from gavel.toolkit.study.endpoint import Endpoint
 from gavel.toolkit.study.facts import FACTS
 from gavel.toolkit.study.judges import BUNDLE, CALIBRATION, OWN, TRAINED, TRAINING
 from gavel.toolkit.study.stages import Input, Made, Stage
-from gavel.toolkit.study.study_file import PARTS, Generator, Judge, StudyFile
+from gavel.toolkit.study.study_file import PARTS, Generator, Judge, StudyFile, Team
 from gavel.toolkit.training import TrainOptions
 
-KINDS = ("split", "generate", "label", "train", "export", "probe", "calibrate", "judge", "analyse", "report")
+KINDS = ("split", "generate", "label", "train", "export", "probe", "calibrate", "team", "judge", "analyse", "report")
 SAMPLING: GenerateOptions = {"max_tokens": 256, "temperature": 0.8, "top_p": 0.95, "seed": 0}
 REPORTED = ("report.html", "csv", "figures")
 REMOTE_SAMPLING = ("max_tokens", "temperature", "top_p", "seed")
@@ -69,7 +69,11 @@ class _Planner:
             name = f"label {each.generator} {each.name}"
             self._stage(name, "label", run, inputs, options=each.generator)
             self._made.append(Rows(each.generator, each.name, Made(name, ROWS)))
+        self._asked: dict[str, Made] = {}
         self._judges = {judge.name: self._judge(judge) for judge in self._study.judges}
+        for team in self._study.teams:
+            if team.fit:
+                self._team(team)
         for judge in self._study.judges:
             self._verdicts(judge)
         self._figures()
@@ -213,17 +217,26 @@ class _Planner:
         self._stage(f"probe {judge.name}", "probe", run, inputs, options=self._study.seed, resumes=True)
         return Made(f"probe {judge.name}", BUNDLE)
 
+    def _on_validation(self, judge: Judge, place: Input) -> Made | None:
+        """A judge's verdicts on the validation rows of the generator it learns from; None where there are none."""
+        if judge.name not in self._asked:
+            rows = self._rows(judge.generator or resolve.teacher(self._study), "validation")
+            if rows is None:
+                return None
+            name, kind = f"judge {judge.name} validation", _kind(judge)
+            run = partial(judges.ask, kind, self._study.device)
+            self._stage(name, "calibrate", run, {"judge": place, "rows": rows}, options=kind, resumes=True)
+            self._asked[judge.name] = Made(name, ROWS)
+        return self._asked[judge.name]
+
     def _calibrated(self, judge: Judge, place: Input, weights: Input | None) -> Input:
-        rows = self._rows(judge.generator or resolve.teacher(self._study), "validation")
-        if rows is None:
+        verdicts = self._on_validation(judge, place)
+        if verdicts is None:
             self.plan.left_out.append(f"calibration of {judge.name}: no labelled candidates of validation tasks")
             return place
-        kind, how = _kind(judge), self._study.calibrate
-        asked, name = f"judge {judge.name} validation", f"calibrate {judge.name}"
-        run = partial(judges.ask, kind, self._study.device)
-        self._stage(asked, "calibrate", run, {"judge": place, "rows": rows}, options=kind, resumes=True)
+        name, kind, how = f"calibrate {judge.name}", _kind(judge), self._study.calibrate
         run = partial(judges.calibrate_judge, kind, how, self._study.seed)
-        inputs: dict[str, Input] = {"judge": place, "verdicts": Made(asked, ROWS)}
+        inputs: dict[str, Input] = {"judge": place, "verdicts": verdicts}
         if weights is not None:
             inputs["weights"] = weights
             self._weights(judge, Made(name, TRAINED))
@@ -231,6 +244,27 @@ class _Planner:
         self._learning[f"{judge.name}, calibration"] = Made(name, CALIBRATION)
         inside = place.path if isinstance(place, Made) else _inside(judge.bundle)
         return Made(name, inside)
+
+    def _team(self, team: Team) -> None:
+        """A stage that fits a team's weights."""
+        writer = next(each for each in self._study.generators if each.name == resolve.teacher(self._study))
+        if writer.bundle is None:
+            raise ToolkitError(
+                f"team {team.name}: generator {writer.name} has no bundle, and a team that is fitted does"
+            )
+        inputs: dict[str, Input] = {"generator": writer.bundle}
+        for judge in (each for each in self._study.judges if each.name in team.judges):
+            place = self._judges[judge.name]
+            assert place is not None
+            verdicts = self._on_validation(judge, place)
+            if verdicts is None:
+                raise ToolkitError(f"team {team.name}: no labelled candidates of validation tasks to fit it on")
+            inputs |= {judge.name: place, teams.verdicts_of(judge.name): verdicts}
+        kinds = {each.name: _kind(each) for each in self._study.judges if each.name in team.judges}
+        name, how, seed = f"team {team.name}", self._study.calibrate, self._study.seed
+        run = partial(teams.fit, _slug(team.name), kinds, how, seed, self._study.device)
+        self._stage(name, "team", run, inputs, options=[_slug(team.name), kinds, how.folds, how.min_each, seed])
+        self._learning[assembly.weights_of(team.name)] = Made(name, teams.FITTED)
 
     def _verdicts(self, judge: Judge) -> None:
         kind, place = _kind(judge), self._judges[judge.name]

@@ -113,10 +113,12 @@ class Judge:
 @dataclass(frozen=True)
 class Team:
     """``[[teams]]``: judges by name. With weights, the weighted sum of their log-odds and of ``log_likelihood`` times
-    the mean log-probability, else the mean of their P(correct)."""
+    the mean log-probability, given or fitted on the validation tasks (`gavel team fit`); else the mean of their
+    P(correct)."""
 
     name: str
     judges: Sequence[str]
+    fit: bool = False
     weights: Sequence[float] | None = None
     log_likelihood: float = 0.0
 
@@ -202,6 +204,8 @@ def check(study: StudyFile, where: str) -> None:
     for team in study.teams:
         if missing := [name for name in team.judges if name not in names]:
             raise ToolkitError(f"{where}, team {team.name}: no judge is called {', '.join(missing)}")
+        if team.fit:
+            _check_fitted(team, study, f"{where}, team {team.name}")
 
 
 def _check_generator(generator: Generator, where: str) -> None:
@@ -215,6 +219,13 @@ def _check_generator(generator: Generator, where: str) -> None:
         raise ToolkitError(
             f"{where}, sampling: unknown {', '.join(sorted(unknown))}; it may have {', '.join(sorted(known))}"
         )
+
+
+def _check_fitted(team: Team, study: StudyFile, where: str) -> None:
+    if team.weights is not None or team.log_likelihood:
+        raise ToolkitError(f"{where}: give either weights or fit")
+    if remote := [each.name for each in study.judges if each.name in team.judges and each.remote is not None]:
+        raise ToolkitError(f"{where}: {', '.join(remote)} is remote; a team that is fitted is one of bundles")
 
 
 def _check_judge(judge: Judge, study: StudyFile, where: str) -> None:
