@@ -73,4 +73,4 @@ def sane(found: dict[str, Any]) -> None:
         assert each["candidates"] + each["unjudged"] == 80 - written["left_out"]
         assert sum(each["confusion"].values()) == each["candidates"]
         assert 0 <= each["brier"]["value"] <= 1 and 0 <= each["auroc"]["value"] <= 1
-    assert found["data"]["learning"]["fine-tuned, training"]["data"]["train"]["tasks"] > 0
+    assert found["data"]["learning"]["fine-tuned, training"]["tasks"] == 12

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from gavel.toolkit.study.stages import RECORD, Input, Made, Work
 from gavel.toolkit.study.study_file import StudyFile
 
 ANALYSIS = "analysis.json"
-LEARNING = ("training.json", "calibration.json", "weights.json")  # inputs that say how a judge learnt
 TRAIN, TEST, GREEDY = "train", "test", "greedy"  # whose candidates; further test sets have names of their own
 
 
@@ -163,20 +162,58 @@ class Assembly:
         return facts
 
     def _provenance(self) -> dict[str, Any]:
-        """What every set of rows is, which models wrote and judged them, how judges learnt, and what went amiss."""
+        """What every set of rows is, which models wrote and judged them, how judges learnt, and what went amiss; in few
+        words, since stages keep the whole."""
         made = [*self._written.values(), *self._judged]
-        models = {each.judge or each.generator: facts for each in made if (facts := self._facts(each))}
-        notes = [
-            f"{stage}: {note}" for stage, found in dict(map(_notes, self._inputs.values())).items() for note in found
-        ]
+        models = {each.judge or each.generator: _model(facts) for each in made if (facts := self._facts(each))}
+        stages = dict(map(_notes, self._inputs.values()))
         return {
             "rows_sha256": {each.name: sha256(self._inputs[each.name]) for each in self._written.values()},
             "models": models,
             "learning": {
-                name: json.loads(path.read_bytes()) for name, path in self._inputs.items() if path.name in LEARNING
+                name: LEARNING[path.name](json.loads(path.read_bytes()))
+                for name, path in self._inputs.items()
+                if path.name in LEARNING
             },
-            "notes": notes,
+            "notes": [f"{stage}: {note}" for stage, notes in stages.items() for note in notes],
         }
+
+
+def _model(facts: Mapping[str, Any]) -> str:
+    """Its name, and the digest of its manifest; of an endpoint, what it is called."""
+    info = facts.get("info") or facts
+    return " ".join(each for each in (info["name"], info.get("digest", "")) if each)
+
+
+def _training(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "base": record["base"]["origin"],
+        "objective": record["options"]["objective"],
+        **record["data"]["train"],
+        "steps": record["steps"]["done"],
+        "seconds": record["seconds"],
+    }
+
+
+def _calibration(record: Mapping[str, Any]) -> dict[str, Any]:
+    if "validation" not in record:
+        return dict(record)
+    validation = record["validation"]
+    return {key: validation[key] for key in ("method", "tasks", "candidates", "correct", "calibrated", "labels_sha256")}
+
+
+def _weights(record: Mapping[str, Any]) -> dict[str, Any]:
+    if "fit" not in record:
+        return dict(record)
+    return {key: record["fit"][key] for key in ("method", "tasks", "candidates", "correct", "labels_sha256")}
+
+
+# Inputs that say how a judge or a team learnt, and what of them a report tells.
+LEARNING: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "training.json": _training,
+    "calibration.json": _calibration,
+    "weights.json": _weights,
+}
 
 
 def _notes(path: Path) -> tuple[str, list[str]]:
