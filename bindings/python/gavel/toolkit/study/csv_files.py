@@ -63,8 +63,8 @@ def _flat(record: Record, prefix: str = "") -> Record:
 
 def _written(lines: list[Record]) -> bytes:
     text = io.StringIO()
-    # Records differ in what they have: statuses, sizes of pools, an interval or none.
-    columns = dict.fromkeys(column for line in lines for column in line)
+    # Records differ in what they have: statuses, sizes of pools, an interval or none. The fullest give the order.
+    columns = dict.fromkeys(column for line in sorted(lines, key=len, reverse=True) for column in line)
     writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)

@@ -21,11 +21,14 @@ def confusion(test_set: str, generator: str, records: Sequence[Record]) -> Plot:
         said = ("true_negative", "false_positive"), ("false_negative", "true_positive")
         counts = np.array([[cells[name] for name in row] for row in said])
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
+        axes.pcolormesh(shares, cmap="cividis", vmin=0, vmax=1)
         for (row, column), share in np.ndenumerate(shares):
             ink = "#000000" if share > 0.5 else "#ffffff"
-            axes.text(column, row, f"{counts[row, column]:,}\n{share:.0%}", ha="center", va="center", color=ink)
-        axes.set(xticks=[0, 1], xticklabels=["wrong", "correct"], yticks=[0, 1], yticklabels=["fail", "pass"])
+            axes.text(
+                column + 0.5, row + 0.5, f"{counts[row, column]:,}\n{share:.0%}", ha="center", va="center", color=ink
+            )
+        axes.set(xticks=[0.5, 1.5], xticklabels=["wrong", "correct"], yticks=[0.5, 1.5], yticklabels=["fail", "pass"])
+        axes.set(aspect="equal", xlim=(0, 2), ylim=(2, 0))
         axes.set_title(f"{wrap(record['judge'], 22)}\nn = {record['candidates']:,}")
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
@@ -33,7 +36,7 @@ def confusion(test_set: str, generator: str, records: Sequence[Record]) -> Plot:
 
 
 def precision(test_set: str, generator: str, records: Sequence[Record]) -> Plot:
-    """The paper's Figure 2: of the verdicts given with so much confidence, how many are right; and how many they are."""
+    """The paper's Figure 2: of the verdicts of so much confidence, how many are right; and how many they are."""
     caption = (
         "Confidence is P(correct) of a verdict “correct” and 1 − P(correct) of a verdict “wrong”. Where few "
         "verdicts are left (lower panels), the share above them says little."

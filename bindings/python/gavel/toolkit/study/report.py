@@ -84,7 +84,7 @@ class _Gallery:
         drawing = pictures.svg(plot.figure)
         write_atomically(self._folder / f"{file}.svg", drawing)
         write_atomically(self._folder / f"{file}.png", pictures.png(plot.figure))
-        return Picture(label, file, plot, _inline(drawing.decode(), file))
+        return Picture(label, file, plot, _inline(drawing.decode(), f"f{label}-"))
 
     def _file(self, plot: Plot) -> str:
         """A name of its own, of letters that every file system takes."""
@@ -97,11 +97,12 @@ class _Gallery:
         return name
 
 
-def _inline(svg: str, name: str) -> Markup:
-    """The drawing as part of a page: with ids of its own, and in the page's colour of text."""
+def _inline(svg: str, prefix: str) -> Markup:
+    """The drawing as part of a page: with ids of its own where they are used, and in the page's colour of text."""
     drawing = svg[svg.index("<svg") :]
     drawing = re.sub(r"<!--.*?-->\s*", "", drawing, flags=re.DOTALL)
-    drawing = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}.", drawing)
+    drawing = re.sub(r'<g id="[^"]*"', "<g", drawing)
+    drawing = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}", drawing)
     return Markup(drawing.replace(INK, "currentColor"))
 
 

@@ -73,7 +73,7 @@ def _judging(analysis: dict[str, Any]) -> Chapter:
         Section(
             "Figures of merit",
             tables=[tables_judging.merits(*one) for one in _by_scope(every)],
-            note="In brackets or below a figure: its 95 % interval.",
+            note="Below a figure: its 95 % interval. ECE: expected calibration error.",
         ),
         Section("Confusion matrices", [plots_judging.confusion(*one) for one in alone]),
         Section("Precision by confidence", [plots_judging.precision(*one) for one in alone]),
@@ -150,8 +150,8 @@ def _tests(analysis: dict[str, Any]) -> Chapter:
         if records
     ]
     note = (
-        "Exact McNemar tests on the tasks of which one of two ways solves one and the other does not. Odds ratio: tasks "
-        "that only the first solves over tasks that only the second solves, with its exact 95 % interval. Adjusted: "
+        "Exact McNemar tests on the tasks that one of two ways solves and the other does not. Odds ratio: tasks that "
+        "only the first solves over tasks that only the second solves, with its exact 95 % interval. Adjusted: "
         "Benjamini and Hochberg, over the comparisons of a question on a test set."
     )
     return Chapter("tests", "Tests", sections, note)

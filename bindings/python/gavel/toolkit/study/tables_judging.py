@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gavel.toolkit.study.records import ALL, Record, distinct, scope, where
+from gavel.toolkit.study.records import ALL, Record, between, distinct, scope, where
 from gavel.toolkit.study.tables import (
     Cell,
     Column,
@@ -21,7 +21,6 @@ from gavel.toolkit.study.tables import (
 )
 
 WHO: Column = ("judge", field("judge"))
-OWN = {True: "yes", False: "no", None: None}
 
 
 def generators(records: Sequence[Record]) -> list[Table]:
@@ -32,18 +31,15 @@ def generators(records: Sequence[Record]) -> list[Table]:
     columns: list[Column] = [
         *who,
         ("tasks", field("tasks", count)),
-        ("candidates", field("candidates", count)),
-        ("a task", lambda record: Cell(" to ".join(dict.fromkeys(map(str, record["pool"].values()))))),
-        ("left out", field("left_out", count)),
+        ("candidates", lambda record: Cell(f"{record['candidates']:,}", f"{between(record['pool'].values())} a task")),
+        ("left out", lambda record: count(record["left_out"] or None)),
         ("correct", lambda record: share(record["correct"], record["candidates"])),
         ("compile", lambda record: share(record["compiled"], record["candidates"])),
         ("solvable tasks", lambda record: share(record["solvable"], record["tasks"])),
         *((f"pass@{size}", _pass_at(size)) for size in sizes),
         ("greedy pass@1", lambda record: estimate(record["greedy"] and record["greedy"]["pass_at_1"])),
     ]
-    note = (
-        "Left out: candidates whose outcome is not known. Solvable: one of the task’s candidates at least is correct."
-    )
+    note = "Left out are candidates whose outcome is not known. Solvable: with at least one correct candidate."
     tables = [table("Tasks and candidates", columns, records, "generators.csv", note)]
     counted = [record for record in records if record["statuses"]]
     if counted:
@@ -99,9 +95,8 @@ def merits(test_set: str, generator: str, records: Sequence[Record]) -> Table:
     """Every figure of merit of each judge."""
     columns: list[Column] = [
         WHO,
-        ("candidates", field("candidates", count)),
-        ("unjudged", field("unjudged", count)),
-        ("correct", field("correct", count)),
+        ("candidates", _judged),
+        ("correct", lambda record: share(record["correct"], record["candidates"])),
         ("accuracy", field("accuracy", estimate)),
         ("precision", field("precision", number)),
         ("recall", field("recall", number)),
@@ -113,6 +108,10 @@ def merits(test_set: str, generator: str, records: Sequence[Record]) -> Table:
     ]
     tasks = max(record["tasks"] for record in records)
     return table(f"{scope(test_set, generator)}: {tasks} tasks", columns, records, "judging.csv")
+
+
+def _judged(record: Record) -> Cell:
+    return Cell(f"{record['candidates']:,}", f"{record['unjudged']:,} unjudged" if record["unjudged"] else "")
 
 
 def compiled(test_set: str, generator: str, records: Sequence[Record]) -> Table:
@@ -146,12 +145,12 @@ def _beside(found: dict[str, Record], words: str) -> list[Column]:
     """Candidates, AUROC and kappa of each judge under one condition."""
 
     def cell(name: str, form: Any) -> Any:
-        return lambda record: form(found[record["judge"]][name]) if record["judge"] in found else Cell("–")
+        return lambda record: form(found[record["judge"]][name]) if record["judge"] in found else text(None)
 
     return [
         (f"{words}: candidates", cell("candidates", count)),
-        ("AUROC", cell("auroc", estimate)),
-        ("kappa", cell("kappa", estimate)),
+        (f"{words}: AUROC", cell("auroc", estimate)),
+        (f"{words}: kappa", cell("kappa", estimate)),
     ]
 
 

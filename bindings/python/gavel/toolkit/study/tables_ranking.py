@@ -32,15 +32,13 @@ def summary(ranking: Sequence[Record]) -> Table:
         ("generator alone", end("generator")),
         ("greedy", end("greedy")),
         ("best of", field("n", count)),
-        ("random", end("random")),
         ("oracle", end("oracle")),
-        ("highest way", field("way")),
+        ("highest", lambda row: Cell(row["way"], f"of {row['ways']} ways", number=False)),
         ("its pass@1", field("pass_at_1", estimate)),
         ("gain over the generator", field("relative_gain", estimate, "+.1%")),
         ("share won", field("won", estimate)),
-        ("of ways", field("ways", count)),
     ]
-    note = "The highest of many ways, named after the result was seen, is flattered by chance: see all of them below."
+    note = "The highest of many, named after the result was seen, is flattered by chance: see all of them below."
     return table("pass@1 in short", columns, rows, "ranking.csv", note)
 
 
@@ -78,7 +76,7 @@ def by_dataset(test_set: str, generator: str, records: Sequence[Record]) -> Tabl
         found = {record["way"]: record for record in where(most, dataset=dataset)}
         columns += [
             (f"{dataset} ({_tasks(list(found.values()))} tasks)", _of(found, "pass_at_1")),
-            ("share won", _of(found, "won")),
+            (f"{dataset}: share won", _of(found, "won")),
         ]
     rows = list({record["way"]: record for record in reversed(most)}.values())[::-1]
     title = f"pass@1 by data set, best of {most[0]['n']}: {scope(test_set, generator)}"
