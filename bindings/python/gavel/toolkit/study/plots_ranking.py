@@ -85,7 +85,8 @@ def _forest(plot: Plot, labels: list[str], series: Series, references: list[floa
     axes = plot.figure.subplots()
     forest(axes, labels, series, references)
     axes.set_xlabel(words)
-    legend(plot.figure, 2)
+    if len(series) > 1:
+        legend(plot.figure, 2)
 
 
 def cascade(test_set: str, generator: str, records: Sequence[Record]) -> Plot:

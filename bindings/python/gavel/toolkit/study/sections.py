@@ -47,7 +47,9 @@ def _studied(analysis: dict[str, Any]) -> Chapter:
     found = {name: analysis.get(name) or [] for name in ("generators", "judges", "teams")}
     makers = {"judges": tables_judging.judges, "teams": tables_judging.teams}
     sections = [
-        Section("Tasks and candidates", tables=tables_judging.generators(found["generators"])),
+        Section(
+            "Tasks and candidates", tables=[one for one in tables_judging.generators(found["generators"]) if one.rows]
+        ),
         Section("Judges and teams", tables=[make(found[name]) for name, make in makers.items() if found[name]]),
     ]
     return Chapter("studied", "What was studied", sections)
@@ -145,7 +147,7 @@ def _tests(analysis: dict[str, Any]) -> Chapter:
     comparisons = analysis.get("comparisons") or []
     asked = [(one, where(comparisons, question=one["id"])) for one in analysis.get("questions") or []]
     sections = [
-        Section(question["text"], tables=[tables_ranking.comparisons(question, records)])
+        Section(question["text"], tables=[tables_ranking.comparisons(*one) for one in _by_scope(records)])
         for question, records in asked
         if records
     ]

@@ -40,7 +40,7 @@ def generators(records: Sequence[Record]) -> list[Table]:
         ("greedy pass@1", lambda record: estimate(record["greedy"] and record["greedy"]["pass_at_1"])),
     ]
     note = "Left out are candidates whose outcome is not known. Solvable: with at least one correct candidate."
-    tables = [table("Tasks and candidates", columns, records, "generators.csv", note)]
+    tables = [table("By test set, generator and data set", columns, records, "generators.csv", note)]
     counted = [record for record in records if record["statuses"]]
     if counted:
         ends: list[Column] = [(status.replace("_", " "), _status(status)) for status in statuses]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gavel.toolkit.study.records import ALL, Record, chosen, distinct, largest, scope, where
+from gavel.toolkit.study.records import ALL, Record, between, chosen, distinct, largest, scope, where
 from gavel.toolkit.study.tables import Cell, Column, Table, count, estimate, field, number, parameters, table, text
 
 
@@ -120,11 +120,8 @@ def larger(records: Sequence[Record]) -> Table:
     return table("Larger models, one greedy answer", columns, records, "larger.csv")
 
 
-def comparisons(question: Record, records: Sequence[Record]) -> Table:
+def comparisons(test_set: str, generator: str, records: Sequence[Record]) -> Table:
     columns: list[Column] = [
-        ("test set", field("test_set")),
-        ("generator", field("generator")),
-        ("best of", field("n", count)),
         ("first", field("first")),
         ("second", field("second")),
         ("tasks", field("tasks", count)),
@@ -137,7 +134,8 @@ def comparisons(question: Record, records: Sequence[Record]) -> Table:
         ("p adjusted", field("p_adjusted", _p)),
         ("difference in pass@1", field("difference", estimate, "+.3f")),
     ]
-    return table(question["text"], columns, records, "comparisons.csv")
+    title = f"{scope(test_set, generator)}, best of {between(record['n'] for record in records)}"
+    return table(title, columns, records, "comparisons.csv")
 
 
 def _odds_ratio(row: Record) -> Cell:
