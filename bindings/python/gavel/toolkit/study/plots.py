@@ -17,7 +17,9 @@ from gavel.toolkit.pictures import COLOURS
 
 Estimate = dict[str, float]
 WIDTH = 5.6  # inches: text of 9 points can still be read where a phone's width shrinks it
-INK = "#1b1f24"  # what is neither data nor background; the report replaces it by the page's own colour
+# What is neither data nor band, and what is behind all: the report replaces both by the page's own.
+INK = "#1b1f24"
+PAPER = "#fefefe"
 GREY = "#808890"
 MARKERS = "osD^vPX*"
 SPACING = 0.2  # inches between the marks of one row
@@ -55,6 +57,7 @@ def style() -> Iterator[None]:
         "grid.alpha": 0.25,
         "text.parse_math": False,
         "svg.hashsalt": "gavel",
+        **dict.fromkeys(("figure.facecolor", "axes.facecolor"), PAPER),
         **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
     }
     with matplotlib.rc_context(look):

@@ -17,7 +17,7 @@ from gavel.toolkit.datasets import write_atomically
 from gavel.toolkit.errors import ToolkitError
 from gavel.toolkit.study import plots
 from gavel.toolkit.study.csv_files import csv_files
-from gavel.toolkit.study.plots import INK, Plot
+from gavel.toolkit.study.plots import INK, PAPER, Plot
 from gavel.toolkit.study.sections import Chapter, Section, chapters
 
 FORMAT = 1
@@ -98,12 +98,12 @@ class _Gallery:
 
 
 def _inline(svg: str, prefix: str) -> Markup:
-    """The drawing as part of a page: with ids of its own where they are used, and in the page's colour of text."""
+    """The drawing as part of a page: with ids of its own where they are used, and in the page's colours."""
     drawing = svg[svg.index("<svg") :]
     drawing = re.sub(r"<!--.*?-->\s*", "", drawing, flags=re.DOTALL)
     drawing = re.sub(r'<g id="[^"]*"', "<g", drawing)
     drawing = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}", drawing)
-    return Markup(drawing.replace(INK, "currentColor"))
+    return Markup(drawing.replace(INK, "currentColor").replace(PAPER, "none"))
 
 
 def _html(analysis: dict[str, Any], contents: list[tuple[Chapter, list[tuple[Section, list[Picture]]]]]) -> str:
