@@ -9,7 +9,18 @@ from typing import Any
 
 from gavel.toolkit.study.records import Record
 
-KINDS = ("generators", "judges", "teams", "judging", "ranking", "cascade", "larger", "costs", "comparisons")
+KINDS = (
+    "generators",
+    "judges",
+    "teams",
+    "judging",
+    "way_auroc",
+    "ranking",
+    "cascade",
+    "larger",
+    "costs",
+    "comparisons",
+)
 IDENTITY = ("test_set", "generator", "dataset", "subset", "judge")
 
 

@@ -1,4 +1,4 @@
-"""The figures of the first question: can judges tell what passes from what does not?"""
+"""The figures of the first question: can judges tell what passes from what does not? The paper is arXiv 2602.11911."""
 
 from __future__ import annotations
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from matplotlib.ticker import LogLocator, NullFormatter
+
 from gavel.toolkit.study.plots import GREY, Estimate, Plot, bars, begin, forest, legend, mark, panels, row_height, wrap
-from gavel.toolkit.study.records import COMPILES_FIRST, Record, between, counted, distinct, drawn, largest, scope, where
+from gavel.toolkit.study.records import Record, between, counted, distinct, drawn, largest, scope, where
+from gavel.toolkit.study.ways import COMPILES_FIRST
 
 Series = dict[str, list[Estimate | None]]  # by name, an estimate for each row
 SERIES = {"best by this": "", "the same, what compiles first": COMPILES_FIRST}  # and what a way's name ends with
@@ -43,7 +46,8 @@ def by_number(test_set: str, generator: str, records: Sequence[Record], families
             if points:
                 axes.errorbar(places, values, yerr=lengths, capsize=2, label=words, **mark(number))
         axes.set_title(wrap(label, 36), fontsize=8.5)
-        axes.set(xticks=sorted({1} | {record["n"] for record in records}), ylim=(0, None))
+    grid[0].set(xticks=sorted({1} | {record["n"] for record in records}))
+    grid[0].set_ylim(bottom=0)  # of all: they share it
     legend(plot.figure, 2)
     return plot
 
@@ -133,8 +137,14 @@ def cost(test_set: str, generator: str, records: Sequence[Record]) -> Plot:
             look = {"linestyle": "", "capsize": 2, "label": f"{record['name']}, {of}", **mark(number)}
             axes.errorbar([record[measure] * unit], values, yerr=lengths, **look)
         prices = [record[measure] for _, record in known]
-        wide = min(prices) > 0 and max(prices) > 20 * min(prices)  # a linear axis would press some of them together
-        axes.set(xlabel=words, xscale="log" if wide else "linear")
+        axes.set_xlabel(words)
+        if min(prices) > 0 and max(prices) > 20 * min(prices):  # a linear axis would press some of them together
+            axes.set_xscale("log")
+            axes.xaxis.set(
+                major_locator=LogLocator(subs=(1, 3)), major_formatter="{x:g}", minor_formatter=NullFormatter()
+            )
+        else:
+            axes.locator_params(axis="x", nbins=5)
     legend(plot.figure)
     return plot
 

@@ -7,7 +7,6 @@ from typing import Any
 
 Record = dict[str, Any]
 ALL = "all"  # the generator of pooled candidates, the data set of all tasks, the subset of all candidates
-COMPILES_FIRST = ", compiles first"  # what the name of such a way ends with
 
 
 def where(records: Iterable[Record], **wanted: Any) -> list[Record]:

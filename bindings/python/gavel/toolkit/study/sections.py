@@ -1,4 +1,5 @@
-"""What the report shows of an analysis, in the paper's order. What there is nothing of is left out."""
+"""What the report shows of an analysis, in the order of the paper (Crupi, Tufano and Bavota, arXiv 2602.11911). What
+there is nothing of is left out."""
 
 from __future__ import annotations
 
@@ -77,6 +78,12 @@ def _judging(analysis: dict[str, Any]) -> Chapter:
             tables=[tables_judging.merits(*one) for one in _by_scope(every)],
             note="Below a figure: its 95 % interval. ECE: expected calibration error.",
         ),
+        Section(
+            "Rivals, teams and combinations",
+            tables=[
+                tables_judging.ways(*one) for one in _by_scope(where(analysis.get("way_auroc") or [], dataset=ALL))
+            ],
+        ),
         Section("Confusion matrices", [plots_judging.confusion(*one) for one in alone]),
         Section("Precision by confidence", [plots_judging.precision(*one) for one in alone]),
         Section("Calibration", [plots_judging.calibration(*one) for one in alone]),
@@ -98,7 +105,7 @@ def _judging(analysis: dict[str, Any]) -> Chapter:
 def _ranking(analysis: dict[str, Any]) -> Chapter:
     ranking = analysis.get("ranking") or []
     scopes = [one for one in _by_scope(where(ranking, dataset=ALL)) if largest(one[2])]
-    split = [one for one in _by_scope([record for record in chosen(ranking) if record["dataset"] != ALL])]
+    split = _by_scope([record for record in chosen(ranking) if record["dataset"] != ALL])
     panels = {"judges and teams": ("judge", "team"), "rivals and combinations": ("rival", "combination")}
     sections = [
         Section(
@@ -117,7 +124,11 @@ def _ranking(analysis: dict[str, Any]) -> Chapter:
         ),
         Section(
             "What is won of what can be won",
-            [plots_ranking.won(*one) for one in scopes if any(record["won"] for record in one[2])],
+            [
+                plots_ranking.won(*one)
+                for one in scopes
+                if any(record["won"] for record in one[2] if record["family"] not in ("random", "oracle"))
+            ],
         ),
         Section("By data set", tables=[tables_ranking.by_dataset(*one) for one in split]),
         Section("Cascade", [plots_ranking.cascade(*one) for one in _by_scope(analysis.get("cascade") or [])]),
@@ -129,14 +140,15 @@ def _larger(analysis: dict[str, Any]) -> Chapter:
     costs, larger = analysis.get("costs") or [], analysis.get("larger") or []
     priced = []
     for test_set, generator in distinct(costs, "test_set", "generator"):
-        if generator is not None:
+        # Of larger models alone there is nothing to compare.
+        if generator is not None and plots_ranking.measures(where(costs, test_set=test_set, generator=generator)):
             records = [one for one in where(costs, test_set=test_set) if one["generator"] in (generator, None)]
             priced.append((test_set, generator, records))
     sections = [
         Section("Larger models", tables=[tables_ranking.larger(larger)] if larger else []),
         Section(
             "pass@1 and what it costs",
-            [plots_ranking.cost(*one) for one in priced if plots_ranking.measures(one[2])],
+            [plots_ranking.cost(*one) for one in priced],
             [tables_ranking.costs(name, where(costs, test_set=name)) for (name,) in distinct(costs, "test_set")],
         ),
     ]

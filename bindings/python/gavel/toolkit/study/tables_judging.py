@@ -123,6 +123,23 @@ def compiled(test_set: str, generator: str, records: Sequence[Record]) -> Table:
     return table(title, columns, where(records, subset="compiled"), "judging.csv")
 
 
+def ways(test_set: str, generator: str, records: Sequence[Record]) -> Table:
+    """AUROC of what orders candidates without being one judge: rivals, teams, combinations."""
+    columns: list[Column] = [("ordered by", field("way")), ("of family", field("family"))]
+    for subset, words in ((ALL, "all"), ("compiled", "compile")):
+        found = {record["way"]: record for record in where(records, subset=subset)}
+        columns += [
+            (f"{words}: candidates", _of(found, "candidates", count)),
+            (f"{words}: AUROC", _of(found, "auroc", estimate)),
+        ]
+    title = f"AUROC of rivals, teams and combinations: {scope(test_set, generator)}"
+    return table(title, columns, where(records, subset=ALL), "way_auroc.csv")
+
+
+def _of(found: dict[str, Record], name: str, form: Any) -> Any:
+    return lambda row: form(found[row["way"]][name] if row["way"] in found else None)
+
+
 def by_generator(test_set: str, records: Sequence[Record], entries: Sequence[Record]) -> Table:
     """``entries`` are the judges of the study."""
     trained_on = {entry["label"]: entry["trained_on"] for entry in entries}
