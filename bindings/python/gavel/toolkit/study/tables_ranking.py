@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gavel.toolkit.study.records import ALL, Record, between, chosen, distinct, largest, scope, where
-from gavel.toolkit.study.tables import Cell, Column, Table, count, estimate, field, number, parameters, table, text
+from gavel.toolkit.study.tables import Cell, Column, Table, count, estimate, field, number, parameters, table
 
 
 def summary(ranking: Sequence[Record]) -> Table:
@@ -140,7 +140,7 @@ def comparisons(test_set: str, generator: str, records: Sequence[Record]) -> Tab
 
 def _odds_ratio(row: Record) -> Cell:
     if row["first_only"] == row["second_only"] == 0:
-        return text(None)
+        return number(None)
     ratio = {name: "∞" if value is None else f"{value:.2f}" for name, value in row["odds_ratio"].items()}
     return Cell(ratio["value"], f"{ratio['low']} to {ratio['high']}")
 
