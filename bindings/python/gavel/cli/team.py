@@ -58,6 +58,16 @@ class Models:
         return [self.judge(each, own, **options) for each in named]
 
 
+def absolute(named: Sequence[str] | None, own: Path | None = None) -> list[str] | None:
+    """Judges' names that mean the same in every folder; a KIND alone and "none" name no path."""
+    return named and [
+        each
+        if each == NO_JUDGE or (own is not None and each in KINDS and not Path(each).exists())
+        else str(Path(each).absolute())
+        for each in named
+    ]
+
+
 def title(info: gavel.JudgeInfo) -> str:
     """A judge as tables name it: one without training is called so."""
     kind = "" if info.name.endswith(f":{info.kind}") else f" ({info.kind})"
