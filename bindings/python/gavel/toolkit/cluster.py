@@ -72,7 +72,7 @@ class _Member:
     actor: Any
     started: float
     opened: bool = False
-    busy: int = 0  # rows in its hands
+    busy: int = 0  # hands that have a row
 
 
 @dataclass(eq=False)
@@ -80,6 +80,7 @@ class _Errand:
     """One row on its way."""
 
     row: Row
+    hands: int = 1
     lost_at: list[str] = field(default_factory=list)
 
 
@@ -88,7 +89,8 @@ class Cluster:
 
     ``address`` is ``auto`` (the cluster this machine belongs to) or HOST:PORT. Each worker takes all processors of its
     node, or with ``gpu`` one GPU and its share of them, and has up to ``rows_each`` rows in hand, each in a thread of
-    its own. ``tell`` gets one line about each worker that dies or keeps everybody waiting.
+    its own. ``tell`` gets one line about each worker that dies or keeps everybody waiting. One Cluster at a time in a
+    process.
 
     Raises ClusterError where Ray is missing, nothing answers at the address, or a node cannot open the recipe.
     """
@@ -145,12 +147,13 @@ class Cluster:
 
     def _hand_out(self, waiting: deque[_Errand]) -> None:
         while waiting:
-            free = [member for member in self._members if member.opened and member.busy < self._rows_each]
+            hands = waiting[0].hands
+            free = [each for each in self._members if each.opened and each.busy + hands <= self._rows_each]
             if not free:
                 return
             member = min(free, key=lambda each: each.busy)
             errand = waiting.popleft()
-            member.busy += 1
+            member.busy += hands
             self._under_way[member.actor.work.remote(errand.row)] = member, errand
 
     def _ready(self) -> Sequence[Any]:
@@ -209,7 +212,7 @@ class Cluster:
 
     def _done(self, member: _Member, errand: _Errand, ref: Any) -> Future[Row] | None:
         """What came of the row; None where it is to be handed out again."""
-        member.busy -= 1
+        member.busy -= errand.hands
         future: Future[Row] = Future()
         try:
             future.set_result(self._ray.get(ref))
@@ -221,6 +224,7 @@ class Cluster:
         except self._ray.exceptions.RayError:
             self._replace(member, "died; its tasks go to others")
             errand.lost_at.append(member.place.name)
+            errand.hands = self._rows_each  # from now on alone, so that no other row is taken for the cause
             if len(errand.lost_at) < ATTEMPTS:
                 return None
             future.set_exception(
@@ -258,6 +262,7 @@ class Cluster:
             self._kill(member)
         self._members.clear()
         self._ray.shutdown()
+        self._ray._private.worker._worker_logs_enabled = True
 
     def __enter__(self) -> Cluster:
         return self
@@ -298,6 +303,8 @@ def _connect(ray: ModuleType, address: str) -> None:
         address = os.environ.get("RAY_ADDRESS", address)
     if address != "auto":
         _reach(address)
+    # What Ray's daemons say of a dead worker would go to stdout, among the results, and no option keeps it away.
+    ray._private.worker._worker_logs_enabled = False
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (OSError, ValueError, RuntimeError) as error:
