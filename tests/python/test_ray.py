@@ -228,14 +228,18 @@ def test_a_node_whose_worker_cannot_live_is_left_out(tmp_path: Path, cluster: Tw
 
 
 @needs_ray
-def test_nodes_that_open_different_things_are_refused(tmp_path: Path, cluster: TwoNodes) -> None:
-    recipe = Doubling(tmp_path, facts_from="NODE")
+def test_nodes_that_open_different_things_are_refused(
+    tmp_path: Path, cluster: TwoNodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gavel.toolkit.cluster.PATIENCE_SECONDS", 0.01)  # no process starts in that
+    said: list[str] = []
     with (
         pytest.raises(ClusterError, match="opens something else than node"),
-        Cluster(cluster.address, recipe, tell=print) as workers,
+        Cluster(cluster.address, Doubling(tmp_path, facts_from="NODE"), tell=said.append) as workers,
     ):
         while True:
             list(workers.results(numbers(10)))
+    assert said and all("has no worker yet" in line for line in said)
 
 
 # ---- Without a cluster -----------------------------------------------------------------------------------------------
@@ -264,6 +268,7 @@ def test_addresses_that_are_refused(tmp_path: Path, tiny_bundle: Path, monkeypat
         assert f"{nobody}: nothing answers" in said(nobody) and "ray start --head" in said(nobody)
         monkeypatch.setenv("RAY_ADDRESS", nobody)
         assert f"{nobody}: nothing answers" in said("auto")
+    assert "0-65535" in said("127.0.0.1:99999")
     assert "HOST:PORT" in said("nonsense")
     assert "ray start --address" in said("ray://127.0.0.1:10001")
     assert "say cuda" in said("auto", "--device", "cuda:1")

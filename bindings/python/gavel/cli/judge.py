@@ -47,7 +47,7 @@ class Judging:
         judges = Models(self.device).judges(self.judges, feedback_tokens=self.feedback_tokens, precision=self.precision)
         infos = [each.info() for each in judges]
 
-        def work(row: Row, _stream: Stream | None = None) -> Row:
+        def work(row: Row, stream: Stream | None = None) -> Row:
             task = rows.task_of(row, given.prompting, None)
             candidates = rows.candidates_of(row)
             asked = [each for each in candidates if each.text.strip()]

@@ -40,7 +40,7 @@ class Ranking:
         infos = [each.info() for each in members]
         team = gavel.Ranker(None, members)
 
-        def work(row: Row, _stream: Stream | None = None) -> Row:
+        def work(row: Row, stream: Stream | None = None) -> Row:
             task = rows.task_of(row, given.prompting, None)
             candidates = rows.candidates_of(row)
             for each in recorded:

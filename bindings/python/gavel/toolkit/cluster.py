@@ -320,9 +320,9 @@ def _reach(address: str) -> None:
         )
     try:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise ClusterError(
-            f"--ray {address}: nothing answers there ({error.strerror or error}); start it with `ray start --head`"
+            f"--ray {address}: nothing answers there ({error}); start a cluster with `ray start --head`"
         ) from error
 
 
