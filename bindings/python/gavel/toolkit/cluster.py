@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import textwrap
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -320,7 +321,7 @@ def _reach(address: str) -> None:
         )
     try:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ClusterError(
             f"--ray {address}: nothing answers there ({error}); start a cluster with `ray start --head`"
         ) from error
@@ -328,5 +329,5 @@ def _reach(address: str) -> None:
 
 def _last_line(error: BaseException) -> str:
     """What an error says in the end: Ray puts tracebacks before it."""
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip().rstrip(".") if lines else type(error).__name__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return textwrap.shorten(lines[-1].rstrip("."), 300, placeholder=" ...")
