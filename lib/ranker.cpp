@@ -44,8 +44,9 @@ double likelihood(const Candidate& candidate) {
 
 }  // namespace
 
-Ranking Ranker::rank(const Task& task, std::vector<Candidate> candidates, const RankOptions& options,
+Ranking Ranker::rank(const Task& task, std::vector<Candidate> candidates, const std::optional<RankOptions>& given,
                      const Cancel& cancel) {
+  const RankOptions& options = given ? *given : options_;
   if (candidates.empty())
     throw Error(ErrorCode::invalid_argument, "there are no candidates to rank; give at least one");
   check(options);
@@ -80,11 +81,13 @@ Ranking Ranker::rank(const Task& task, std::vector<Candidate> candidates, const 
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     Ranked ranked;
     // A candidate of nothing but comments may have a blank one as its representative.
-    ranked.verdicts = text::blank(candidates[i].text) || text::blank(candidates[first[i]].text)
-                          ? std::vector<Verdict>(members_.size(), Verdict{0.0, std::nullopt, Decision::wrong})
-                          : verdicts[place[first[i]]];
+    const bool blank = text::blank(candidates[i].text) || text::blank(candidates[first[i]].text);
+    ranked.verdicts = blank ? std::vector<Verdict>(members_.size(), Verdict{0.0, std::nullopt, Decision::wrong})
+                            : verdicts[place[first[i]]];
     ranked.score = members_.empty() ? std::exp(std::min(likelihood(candidates[i]), 0.0))
-                                    : aggregate(options.aggregation, ranked.verdicts, options.weights);
+                   : blank          ? 0.0
+                                    : aggregate(options.aggregation, ranked.verdicts, options.weights, options.stacking,
+                                                candidates[i].mean_logprob());
     ranked.multiplicity = multiplicity[first[i]];
     ranked.representative = static_cast<std::size_t>(candidates[first[i]].index);
     ranking.ranked.push_back(std::move(ranked));
@@ -98,10 +101,19 @@ Ranking Ranker::rank(const Task& task, std::vector<Candidate> candidates, const 
   return ranking;
 }
 
+std::vector<JudgeInfo> Ranker::judges() const {
+  std::vector<JudgeInfo> infos;
+  for (const Member& member : members_) infos.push_back(member.info());
+  return infos;
+}
+
 /// Before anything dear is done.
 void Ranker::check(const RankOptions& options) const {
   if (!members_.empty()) {
-    static_cast<void>(aggregate(options.aggregation, std::vector<Verdict>(members_.size()), options.weights));
+    static_cast<void>(
+        aggregate(options.aggregation, std::vector<Verdict>(members_.size()), options.weights, options.stacking));
+  } else if (options.aggregation == Aggregation::stacked) {
+    throw Error(ErrorCode::invalid_argument, "there is nothing to stack in a team without a judge; add the judges");
   } else if (!options.weights.empty()) {
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("{} weights for a team without a judge; add the judges or leave the weights out",

@@ -49,6 +49,17 @@ class ByLength:
         return [1 / (1 + len(candidate.text)) for candidate in candidates]
 
 
+# ---- Small parts -----------------------------------------------------------------------------------------------------
+
+
+def test_normal_form_is_the_program_without_its_layout() -> None:
+    assert gavel.normal_form("int  a; // one\n", "java") == gavel.normal_form("int a;", "java")
+    assert gavel.normal_form('s = "a  b"  # two', "python") == gavel.normal_form('s = "a  b"', "python")
+    assert gavel.normal_form('s = "a  b"', "python") != gavel.normal_form('s = "a b"', "python")
+    with pytest.raises(gavel.InvalidArgument, match="language is 'cobol'"):
+        gavel.normal_form("x", "cobol")  # type: ignore[arg-type]
+
+
 # ---- Versions and the library ----------------------------------------------------------------------------------------
 
 
@@ -571,9 +582,10 @@ def test_rank_judges_the_same_once() -> None:
     assert ranking.best.verdicts[0].logit is None and ranking.generator_digest == ""
 
 
-@pytest.mark.parametrize("aggregation", ["mean_probability", "mean_logit", "vote", "minimum", "maximum"])
+@pytest.mark.parametrize("aggregation", ["mean_probability", "mean_logit", "vote", "minimum", "maximum", "stacked"])
 def test_aggregations(aggregation: str) -> None:
-    ranking = gavel.Ranker(judges=[ByLength(), ByLength()]).rank(TASK, ["aaaa", "a"], aggregation=aggregation)
+    team = gavel.Ranker(judges=[ByLength(), ByLength()])
+    ranking = team.rank(TASK, ["aaaa", "a"], aggregation=aggregation, weights=[1, 1])
     assert ranking.best.candidate.text == "a" or aggregation == "vote"
 
 

@@ -9,6 +9,7 @@
 
 from gavel._version import __version__
 from gavel.cancel import Cancel
+from gavel.dedup import normal_form
 from gavel.errors import (
     Cancelled,
     CorruptBundle,
@@ -24,7 +25,7 @@ from gavel.errors import (
 from gavel.generator import GenerateOptions, Generation, Generator, StreamEvent
 from gavel.judge import AnyJudge, Judge, OperatingPoint, tap
 from gavel.model import MemoryEstimate, Model
-from gavel.ranker import Ranked, Ranker, Ranking
+from gavel.ranker import Ranked, Ranker, Ranking, RankOptions, Stacking
 from gavel.task import Candidate, GenerateStats, JudgeInfo, Task, Verdict
 from gavel.tokenizer import Tokenizer
 
@@ -50,14 +51,17 @@ __all__ = [
     "NotFound",
     "OperatingPoint",
     "OutOfMemory",
+    "RankOptions",
     "Ranked",
     "Ranker",
     "Ranking",
+    "Stacking",
     "StreamEvent",
     "Task",
     "Tokenizer",
     "Unsupported",
     "Verdict",
     "__version__",
+    "normal_form",
     "tap",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import gavel
@@ -13,13 +14,14 @@ from gavel.cli.errors import command
 from gavel.cli.groups import grouped
 from gavel.cli.options import Device, FileOutput, Judges, RowsInput, Scoring
 from gavel.cli.run import Job, perform, ranking_record
-from gavel.cli.team import Models, absolute
+from gavel.cli.team import Models, absolute, team_file
 from gavel.cli.work import Facts, Stream, Worker
 from gavel.toolkit.datasets import Row
 
 EXAMPLES = """
 gavel rank candidates.jsonl -o ranked.jsonl -j judge.gavel
 gavel rank judged.jsonl -o ranked.jsonl --aggregation mean_logit
+gavel rank candidates.jsonl -o ranked.jsonl --team mine.team.json
 """
 
 
@@ -28,24 +30,30 @@ class Ranking:
     """How to open a worker that judges and ranks candidates."""
 
     given: RowsInput
+    team: Path | None
+    """A team file, which brings what the next two and the scoring would say."""
     judges: list[str] | None
     recorded: list[rows.RecordedJudge]
-    how: dict[str, Any]
+    scoring: dict[str, Any]
     device: str
 
     @contextmanager
     def open(self) -> Iterator[Worker]:
-        given, how, recorded = self.given, self.how, self.recorded
-        members = [*Models(self.device).judges(self.judges), *recorded]
-        infos = [each.info() for each in members]
-        team = gavel.Ranker(None, members)
+        given, recorded = self.given, self.recorded
+        if self.team:
+            team = gavel.Ranker.open(self.team, device=self.device)
+            how, arguments = asdict(team.options), {}
+        else:
+            team = gavel.Ranker(None, [*Models(self.device).judges(self.judges), *recorded])
+            how = arguments = self.scoring
+        infos = team.infos()
 
         def work(row: Row, stream: Stream | None = None) -> Row:
             task = rows.task_of(row, given.prompting, None)
             candidates = rows.candidates_of(row)
             for each in recorded:
                 each.row = row
-            ranking = team.rank(task, candidates, timeout=given.timeout, **how)
+            ranking = team.rank(task, candidates, timeout=given.timeout, **arguments)
             record = ranking_record(task.prompting, ranking, how)
             return row | {
                 "candidates": rows.ranking_rows(ranking, row["candidates"]),
@@ -53,7 +61,7 @@ class Ranking:
                 "run": rows.merged(row.get("run"), record),
             }
 
-        yield Worker(Facts({"judges": [asdict(info) for info in infos]}, infos), work)
+        yield Worker(Facts({"judges": [asdict(info) for info in infos]}, infos, options=how), work)
 
 
 @command
@@ -62,10 +70,12 @@ def rank(given: RowsInput, writing: FileOutput, scoring: Scoring, judge: Judges 
     """Judge candidates and pick the best of each task.
 
     Without --judge the verdicts that gavel judge wrote into the rows are put together; where there are none, the
-    candidates' log-probability decides. After a kill the same command goes on where it stopped.
+    candidates' log-probability decides; --team brings judges and weights, and asks anew. After a kill the same command
+    goes on where it stopped.
     """
     todo = rows.read(given.rows, given.limit)
-    how = scoring.options()
-    recorded = [] if judge else rows.RecordedJudge.of(todo)
-    asked = {**how, "prompting": given.prompting, "device": device}
-    perform(Job("rank", todo, Ranking(given, absolute(judge), recorded, how, device), asked), writing, given.rows)
+    team = team_file(scoring, judge=judge)
+    recorded = [] if judge or team else rows.RecordedJudge.of(todo)
+    asked = {"prompting": given.prompting, "device": device}
+    recipe = Ranking(given, team, absolute(judge), recorded, scoring.options(), device)
+    perform(Job("rank", todo, recipe, asked), writing, given.rows)

@@ -92,7 +92,7 @@ def _with(workers: Crew, job: Job, writing: FileOutput | OptionalOutput, source:
         _in_memory(workers, job, summary, writing.as_json)
         return summary
     summary.output = str(writing.output)
-    asked = {"command": job.command, "options": job.options, "bundles": facts.bundles}
+    asked = {"command": job.command, "options": job.options | facts.options, "bundles": facts.bundles}
     inputs = [] if source is None else [source]
     with Output(writing.output, asked, overwrite=writing.overwrite, inputs=inputs) as out:
         pending = [row for row in job.todo if datasets.task_id(row) not in out.finished]

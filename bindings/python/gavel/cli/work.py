@@ -26,6 +26,8 @@ class Facts:
     judges: list[gavel.JudgeInfo] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     """Lines for the user."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """What a team file settles, where the command line does not."""
 
 
 class Work(Protocol):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 import gavel
+from gavel.task import Language
 from gavel.toolkit import datasets
 from gavel.toolkit.datasets import Row
 from gavel.toolkit.errors import ToolkitError
@@ -20,14 +23,14 @@ from gavel.toolkit.errors import ToolkitError
 Ask = Callable[[Row, list[int]], Sequence[float]]
 
 
-def task_of(row: Row) -> gavel.Task:
+def language_of(row: Row) -> Language:
+    """The row's language as the library knows it."""
     language = {"c++": "cpp"}.get(datasets.language(row), datasets.language(row))
-    return gavel.Task(
-        datasets.prompt(row),
-        language if language in ("java", "python", "cpp") else "any",
-        datasets.prompting(row),
-        datasets.task_id(row),
-    )
+    return cast(Language, language) if language in get_args(Language) else "any"
+
+
+def task_of(row: Row) -> gavel.Task:
+    return gavel.Task(datasets.prompt(row), language_of(row), datasets.prompting(row), datasets.task_id(row))
 
 
 def candidates_of(row: Row, positions: list[int]) -> list[gavel.Candidate]:
@@ -44,6 +47,8 @@ class Labelled:
     logits: NDArray[np.float64]
     passed: NDArray[np.bool_]
     problem: NDArray[np.int64]  # those of one source problem, in whatever language, have one number
+    task: NDArray[np.int64]  # the number of their row
+    mean_logprob: NDArray[np.float64]  # the generator's, per token; NaN where the rows do not have it
     tasks: int
     left_out: int  # empty candidates, and those whose tests could not be run
     asked: int  # candidates whose log-odds the rows did not have
@@ -54,6 +59,8 @@ def labelled(rows: list[Row], judge: str, kind: str, ask: Ask, progress: dataset
     logits: list[float | None] = []
     passed: list[bool] = []
     problem: list[int] = []
+    task: list[int] = []
+    mean_logprob: list[float | None] = []
     numbers: dict[str, int] = {}
     tasks = asked = 0
     for done, row in enumerate(rows, 1):
@@ -66,13 +73,33 @@ def labelled(rows: list[Row], judge: str, kind: str, ask: Ask, progress: dataset
         logits += [known[at] for at in usable]
         passed += [row["candidates"][at]["passed"] for at in usable]
         problem += [number] * len(usable)
+        task += [done - 1] * len(usable)
+        mean_logprob += [row["candidates"][at].get("mean_logprob") for at in usable]
         tasks, asked = tasks + bool(usable), asked + len(missing)
         if progress:
             progress(done, len(rows))
     left_out = sum(len(row["candidates"]) for row in rows) - len(passed)
     return Labelled(
-        np.array(logits, np.float64), np.array(passed, bool), np.array(problem, np.int64), tasks, left_out, asked
+        logits=np.array(logits, np.float64),
+        passed=np.array(passed, bool),
+        problem=np.array(problem, np.int64),
+        task=np.array(task, np.int64),
+        mean_logprob=np.array(mean_logprob, np.float64),
+        tasks=tasks,
+        left_out=left_out,
+        asked=asked,
     )
+
+
+def require_both(passed: NDArray[np.bool_], least: int, where: str | os.PathLike[str]) -> None:
+    """Raises ToolkitError for fewer than ``least`` candidates of either outcome."""
+    right = int(passed.sum())
+    wrong = len(passed) - right
+    if min(right, wrong) < max(1, least):
+        raise ToolkitError(
+            f"{os.fspath(where)}: {right} candidates pass and {wrong} fail, a fit needs {max(1, least)} of either at "
+            "least; label candidates of more tasks"
+        )
 
 
 def labels_digest(rows: list[Row]) -> str:
@@ -83,10 +110,17 @@ def labels_digest(rows: list[Row]) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def _usable(row: Row, at: int, candidate: Row) -> bool:
-    if not isinstance(candidate.get("code"), str):
+def code_of(row: Row, at: int) -> str:
+    """A candidate's code; raises ToolkitError where it has none."""
+    code = row["candidates"][at].get("code")
+    if not isinstance(code, str):
         raise ToolkitError(f"task {datasets.task_id(row)}: candidate {at} has no code; expected a text of that name")
-    if candidate.get("status") == "harness_error" or not candidate["code"].strip():
+    return code
+
+
+def _usable(row: Row, at: int, candidate: Row) -> bool:
+    code = code_of(row, at)
+    if candidate.get("status") == "harness_error" or not code.strip():
         return False
     if not isinstance(candidate.get("passed"), bool):
         raise ToolkitError(
@@ -95,9 +129,14 @@ def _usable(row: Row, at: int, candidate: Row) -> bool:
     return True
 
 
-def _logit(candidate: Row, judge: str, kind: str) -> float | None:
+def verdict_of(candidate: Row, judge: str, kind: str) -> Row:
+    """The verdict of the judge of that name and kind on a candidate; empty where there is none."""
     for verdict in candidate.get("verdicts") or []:
         if (verdict.get("judge"), verdict.get("kind")) == (judge, kind):
-            logit = verdict.get("logit")
-            return logit if isinstance(logit, int | float) and math.isfinite(logit) else None
-    return None
+            return verdict
+    return {}
+
+
+def _logit(candidate: Row, judge: str, kind: str) -> float | None:
+    logit = verdict_of(candidate, judge, kind).get("logit")
+    return logit if isinstance(logit, int | float) and math.isfinite(logit) else None
