@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -120,9 +120,8 @@ def judged(
     *,
     prompting: str | None = None,
     timeout: float | None = None,
-    warn: Callable[[str], None] = lambda said: None,
 ) -> Row:
-    """The row with the judges' verdicts on its candidates; ``warn`` is told of what a judge had no room for."""
+    """The row with the judges' verdicts on its candidates."""
     task = task_of(row, prompting, None)
     candidates = candidates_of(row)
     asked = [each for each in candidates if each.text.strip()]
@@ -133,8 +132,6 @@ def judged(
         begun = time.perf_counter()
         verdicts = member.judge(task, asked, **limits) if asked else []
         seconds.append(time.perf_counter() - begun)
-        if cut := max((verdict.truncated for verdict in verdicts), default=0):
-            warn(f"task {task.id}: {info.name} had no room for up to {cut} tokens of task and candidate")
         found = iter(verdicts)
         for candidate, said in zip(candidates, known, strict=True):
             verdict = next(found) if candidate.text.strip() else EMPTY
