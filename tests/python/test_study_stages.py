@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from gavel.toolkit.errors import ToolkitError
+from gavel.toolkit.study import energy
 from gavel.toolkit.study.stages import Made, Outcome, Runner, Stage, Work
 
 
@@ -176,6 +177,7 @@ def test_a_killed_stage_repeats_no_task(tmp_path: Path, tiny_bundle: Path) -> No
 from functools import partial
 from pathlib import Path
 from gavel.toolkit.study.candidates import generate
+from gavel.toolkit.study import energy
 from gavel.toolkit.study.stages import Runner, Stage
 from gavel.toolkit.study.study_file import Generator
 
@@ -204,3 +206,15 @@ Runner(Path({str(tmp_path / "study")!r})).run([Stage("generate", "generate", 1, 
     after = (folder / "rows.jsonl").read_bytes()
     assert after.startswith(whole)
     assert [json.loads(line)["task_id"] for line in after.splitlines()] == [row["task_id"] for row in rows]
+
+
+def test_energy_is_read_where_the_machine_tells_it(tmp_path: Path) -> None:
+    """Packages count, their parts do not; a counter may have started again."""
+    for name, spent in (("intel-rapl:0", 900_000), ("intel-rapl:1", 5), ("intel-rapl:0:0", 400_000)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "energy_uj").write_text(f"{spent}\n")
+        (tmp_path / name / "max_energy_range_uj").write_text("1000000\n")
+    assert energy.counters(tmp_path) == [(900_000, 1_000_000), (5, 1_000_000)]
+    assert energy.counters(tmp_path / "nowhere") == []
+    assert energy.joules((900_000, 1_000_000), (100_000, 1_000_000)) == pytest.approx(0.2)
+    assert energy.joules((100_000, 1_000_000), (900_000, 1_000_000)) == pytest.approx(0.8)

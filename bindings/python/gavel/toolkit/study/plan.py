@@ -89,9 +89,8 @@ class _Planner:
         options: Any = None,
         code: int | str = 1,
         resumes: bool = False,
-    ) -> str:
+    ) -> None:
         self.plan.stages.append(Stage(name, kind, code, run, inputs, options, resumes))
-        return name
 
     # Tasks and candidates
 
@@ -247,12 +246,13 @@ class _Planner:
 
     def _team(self, team: Team) -> None:
         """A stage that fits a team's weights."""
-        writer = next(each for each in self._study.generators if each.name == resolve.teacher(self._study))
-        if writer.bundle is None:
+        writers = [each for each in self._study.generators if each.name == resolve.teacher(self._study)]
+        bundle = next((each.bundle for each in writers), None)
+        if bundle is None:
             raise ToolkitError(
-                f"team {team.name}: generator {writer.name} has no bundle, and a team that is fitted does"
+                f"team {team.name}: it is fitted, so a generator with a bundle writes for training tasks"
             )
-        inputs: dict[str, Input] = {"generator": writer.bundle}
+        inputs: dict[str, Input] = {"generator": bundle}
         for judge in (each for each in self._study.judges if each.name in team.judges):
             place = self._judges[judge.name]
             assert place is not None
