@@ -18,6 +18,7 @@ from gavel.toolkit.datasets import Row
 from gavel.toolkit.errors import ToolkitError
 from gavel.toolkit.export import export
 from gavel.toolkit.fit_probe import fit_probe
+from gavel.toolkit.judging import JUDGE_FILE
 from gavel.toolkit.rows import judged, merged
 from gavel.toolkit.study.candidates import ROWS, each_row
 from gavel.toolkit.study.facts import facts_of, parameters, write_facts
@@ -118,12 +119,14 @@ def ask_remotely(judge: Judge, work: Work) -> None:
 
 
 def calibrate_judge(kind: str, how: Calibrating, seed: int, work: Work) -> None:
-    """The judge again, calibrated on its verdicts of the validation rows, and the weights it was made of as `TRAINED`,
-    which say so as well; both as they were where the rows do not allow it, with a note."""
+    """The judge again, calibrated on its verdicts of the validation rows, and what training left as `TRAINED`, which
+    says so as well; both as they were where the rows do not allow it, with a note."""
     judge = linked(work.inputs["judge"], work.folder)
-    weights = work.folder / TRAINED if "weights" in work.inputs else None
-    if weights is not None:
-        shutil.copytree(work.inputs["weights"], weights)
+    weights: Path | None = work.inputs.get("weights")
+    if weights is not None and (weights / JUDGE_FILE).is_file():
+        weights = Path(shutil.copytree(weights, work.folder / TRAINED))
+    else:
+        weights = None  # an adapter from elsewhere, which says nothing of how it is asked
     rows = work.folder / ROWS
     judged_ones = [row for row in datasets.read_rows(work.inputs["verdicts"]) if "failed" not in row]
     datasets.write_atomically(rows, formats.dumps(judged_ones))
