@@ -22,7 +22,7 @@ from gavel.errors import (
     Unsupported,
 )
 from gavel.generator import GenerateOptions, Generation, Generator, StreamEvent
-from gavel.judge import AnyJudge, Judge, OperatingPoint, tap
+from gavel.judge import AnyJudge, Judge, OperatingPoint, tap, tap_tokens
 from gavel.model import MemoryEstimate, Model
 from gavel.ranker import Ranked, Ranker, Ranking
 from gavel.task import Candidate, GenerateStats, JudgeInfo, Task, Verdict
@@ -60,4 +60,5 @@ __all__ = [
     "Verdict",
     "__version__",
     "tap",
+    "tap_tokens",
 ]

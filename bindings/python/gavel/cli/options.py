@@ -195,6 +195,16 @@ class Sampling:
     probe: Annotated[
         bool, _of(SAMPLING, "--probe/--no-probe", help="Let the bundle's probe judge while it writes.")
     ] = True
+    stop_below: Annotated[
+        float,
+        _number(
+            SAMPLING,
+            "--stop-below",
+            min=0,
+            max=1,
+            help="Stop a candidate once an early probe gives it less than this P(correct); 0: never.",
+        ),
+    ] = 0.0
 
     def options(self) -> GenerateOptions:
         given = asdict(self)

@@ -106,6 +106,11 @@ def dataset(row: Row) -> str:
     return name if slash else "all"
 
 
+def problem(row: Row) -> str:
+    """The problem a task states: its ``source``, which it shares with other languages' and suites' tasks, else itself."""
+    return str(row.get("source") or task_id(row))
+
+
 def program(row: Row, code: str) -> Program:
     """What is run to see whether ``code`` solves the task."""
     test, spoken = row.get("test"), language(row)
