@@ -139,14 +139,14 @@ def test_the_pooling_that_knows_is_chosen(tmp_path: Path) -> None:
     passed = np.array([candidate["passed"] for row in rows for candidate in row["candidates"]])
     for one, outcome in zip(states, passed, strict=True):
         one[-1, 1] += 40 * (1 if outcome else -1)
-    choice, _ = cross_validation.choose(tapped(rows, states, tmp_path / "a"), (1e-3, 1e-2), 4, 0)
+    choice = cross_validation.choose(tapped(rows, states, tmp_path / "a"), (1e-3, 1e-2), 4, 0)
     assert (choice.layers, "last" in choice.poolings) == ((2,), True) and choice.auroc > 0.99
     rows, states = synthetic(signal=0.0)
     noise = np.random.default_rng(5).normal(size=(len(states), HIDDEN)) * 30
     for one, outcome, shared in zip(states, passed, noise, strict=True):
         one[:, 0] += shared + 20 * (1 if outcome else -1)
         one[:, 2] += shared
-    choice, _ = cross_validation.choose(tapped(rows, states, tmp_path / "b"), (1e-3, 1e-2, 1e-1), 4, 0)
+    choice = cross_validation.choose(tapped(rows, states, tmp_path / "b"), (1e-3, 1e-2, 1e-1), 4, 0)
     assert {0, 4} <= set(choice.layers) and choice.auroc > 0.9
 
 
@@ -158,7 +158,9 @@ def test_noise_gives_a_figure_near_chance(tmp_path: Path) -> None:
         taken = tapped(rows, states, tmp_path / str(seed))
         fit = fit_probe.fit_on_taps(rows, taken, folds=5, seed=0, base="base")
         found.append([fit.probe["figures"]["auroc"], *(one["figures"]["auroc"] for one in fit.probe["early"])])
-    assert np.mean(found, 0) == pytest.approx(0.5, abs=0.06)
+    whole, *early = np.mean(found, 0)
+    assert whole == pytest.approx(0.5, abs=0.04)
+    assert max(early) < 0.54  # few are longer; with few candidates, out-of-fold figures of noise fall below one half
 
 
 def test_a_problem_never_stands_on_both_sides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

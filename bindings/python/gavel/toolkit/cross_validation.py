@@ -26,6 +26,7 @@ Doubles = NDArray[np.float64]
 STRENGTHS = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)  # scikit-learn's C: the smaller, the more regular
 POOLINGS = (("mean",), ("tail",), ("last",), ("mean", "last"), ("mean", "tail"))  # to choose from
 INNER_FOLDS = 3
+MOST = 300  # problems to choose by
 Splits = list[tuple[Indices, Indices]]  # (training, held-out) candidates
 
 
@@ -94,29 +95,35 @@ def folds_over_tasks(task: Indices, folds: int, seed: int) -> Splits:
     return list(splitter.split(np.zeros(len(task)), groups=task))
 
 
-def choose(
-    taps: Taps, strengths: Sequence[float], folds: int, seed: int, among: Indices | None = None
-) -> tuple[Choice, Doubles]:
-    """What has the best out-of-fold AUROC among those candidates (all where None), and its out-of-fold logits."""
-    among = np.arange(len(taps.passed)) if among is None else among
+def choose(taps: Taps, strengths: Sequence[float], folds: int, seed: int, among: Indices | None = None) -> Choice:
+    """What has the best out-of-fold AUROC among those candidates (all where None), or those of `MOST` problems where
+    there are more: enough to choose by, where fitting on all of them would take hours."""
+    among = _few(taps, np.arange(len(taps.passed)) if among is None else among, seed)
     splits = folds_over_tasks(taps.problem[among], folds, seed)
     middle = [sorted(strengths)[len(strengths) // 2]]
 
-    def scored(layers: tuple[int, ...], poolings: tuple[str, ...]) -> tuple[Choice, Doubles]:
+    def scored(layers: tuple[int, ...], poolings: tuple[str, ...]) -> Choice:
         return _best(taps, among, splits, layers, poolings, middle)
 
     with threadpool_limits(1):
         singles = [scored((layer,), ("mean",)) for layer in taps.layers]
         best = max(singles, key=_auroc)
-        pooled = [scored(best[0].layers, poolings) for poolings in POOLINGS[1:]]
-        best = max([best, *pooled], key=_auroc)
-        sets = _spread([choice for choice, _ in singles], (max(taps.layers) - min(taps.layers)) / 5)
-        best = max([best, *(scored(layers, best[0].poolings) for layers in sets)], key=_auroc)
-        return _best(taps, among, splits, best[0].layers, best[0].poolings, sorted(strengths))
+        best = max([best, *(scored(best.layers, poolings) for poolings in POOLINGS[1:])], key=_auroc)
+        sets = _spread(singles, (max(taps.layers) - min(taps.layers)) / 5)
+        best = max([best, *(scored(layers, best.poolings) for layers in sets)], key=_auroc)
+        return _best(taps, among, splits, best.layers, best.poolings, sorted(strengths))
 
 
-def _auroc(scored: tuple[Choice, Doubles]) -> float:
-    return scored[0].auroc
+def _few(taps: Taps, among: Indices, seed: int) -> Indices:
+    problems = np.unique(taps.problem[among])
+    if len(problems) <= MOST:
+        return among
+    drawn = np.random.default_rng(seed).choice(problems, MOST, replace=False)
+    return among[np.isin(taps.problem[among], drawn)]
+
+
+def _auroc(choice: Choice) -> float:
+    return choice.auroc
 
 
 def _spread(singles: list[Choice], apart: float) -> list[tuple[int, ...]]:
@@ -136,17 +143,25 @@ def _best(
     layers: tuple[int, ...],
     poolings: tuple[str, ...],
     strengths: Sequence[float],
-) -> tuple[Choice, Doubles]:
+) -> Choice:
     features, passed = taps.features(layers, poolings, among), taps.passed[among]
     logits = np.empty((len(strengths), len(among)))
     for training, held_out in splits:
         for row, linear in enumerate(_path(features[training], passed[training], strengths)):
             logits[row, held_out] = linear.logits(features[held_out])
-    choices = [
+    found = [
         Choice(layers, poolings, strength, auroc(one, passed)) for strength, one in zip(strengths, logits, strict=True)
     ]
-    best = max(range(len(strengths)), key=lambda row: choices[row].auroc)
-    return choices[best], logits[best]
+    return max(found, key=_auroc)
+
+
+def out_of_fold(taps: Taps, choice: Choice, folds: int, seed: int) -> Doubles:
+    """Each candidate's logit by that choice from the other problems; its choice may have seen them all."""
+    features, logits = taps.features(choice.layers, choice.poolings, slice(None)), np.empty(len(taps.passed))
+    for training, held_out in folds_over_tasks(taps.problem, folds, seed):
+        linear = fit(features[training], taps.passed[training], choice.strength)
+        logits[held_out] = linear.logits(features[held_out])
+    return logits
 
 
 def cross_validate(
@@ -156,7 +171,7 @@ def cross_validate(
     logits = np.empty(len(taps.passed))
     choices = []
     for training, held_out in folds_over_tasks(taps.problem, folds, seed):
-        choice, _ = choose(taps, strengths, INNER_FOLDS, seed, training)
+        choice = choose(taps, strengths, INNER_FOLDS, seed, training)
         linear = fit(taps.features(choice.layers, choice.poolings, training), taps.passed[training], choice.strength)
         logits[held_out] = linear.logits(taps.features(choice.layers, choice.poolings, held_out))
         choices.append(choice)

@@ -107,7 +107,7 @@ def dataset(row: Row) -> str:
 
 
 def problem(row: Row) -> str:
-    """The problem a task states: its ``source``, which it shares with other languages' and suites' tasks, else itself."""
+    """The problem a task states, in whatever language and suite: its ``source``, else the task itself."""
     return str(row.get("source") or task_id(row))
 
 

@@ -101,12 +101,13 @@ def fit_on_taps(
         )
     strengths = cross_validation.STRENGTHS
     nested = cross_validation.cross_validate(tapped, strengths, folds, seed, folded)
-    choice, logits = cross_validation.choose(tapped, strengths, folds, seed)
+    choice = cross_validation.choose(tapped, strengths, folds, seed)
     linear = cross_validation.fit(
         tapped.features(choice.layers, choice.poolings, slice(None)), tapped.passed, choice.strength
     )
     head = {"terms": _terms(choice.terms(), linear.weights), "bias": linear.bias}
     honest, compared = nested.logits, {}
+    logits = cross_validation.out_of_fold(tapped, choice, folds, seed)
     if tapped.token_states is not None:
         head, honest, logits, compared = _with_attention(tapped, head, honest, logits, seed, folded)
     fitted = calibration.platt(logits, tapped.passed)

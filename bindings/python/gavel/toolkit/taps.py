@@ -153,7 +153,7 @@ class _Growing:
     """float16 rows one after another in an unnamed file."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115, it is mapped as long as this lives
         self._width = 0
 
     def add(self, rows: NDArray[np.float16]) -> None:
