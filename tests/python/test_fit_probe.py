@@ -230,7 +230,7 @@ def test_early_probes_are_regressions_on_the_first_tokens_of_longer_candidates(t
         ).fit(begun, found.passed[longer])
         weights = np.concatenate([term["weights"] for term in one["terms"]])
         np.testing.assert_allclose(begun @ weights + one["bias"], reference.decision_function(begun), atol=2e-3)
-        assert one["figures"]["candidates"] == longer.sum() and one["figures"]["auroc"] > 0.9
+        assert one["figures"]["candidates"] == longer.sum() and one["figures"]["auroc"] > 0.8
     assert [one["share"] for one in fit.probe["beginnings"]] == [0.25, 0.5, 0.75]
     assert all(one["auroc"] > 0.9 for one in fit.probe["beginnings"])
 

@@ -24,9 +24,9 @@ from gavel.toolkit.figures import Bootstrap, weighted_auroc
 from gavel.toolkit.taps import Indices, Taps, TokenStates
 
 Doubles = NDArray[np.float64]
-HEADS, FOLDS, BATCH = 4, 5, 64
-EPOCHS, PATIENCE, HELD_OUT = 30, 3, 0.15
-RATE, DECAY, STRENGTH = 3e-4, 0.01, 1e-3  # of AdamW; C of the regression it starts from
+HEADS, FOLDS, BATCH = 4, 5, 32
+EPOCHS, PATIENCE, HELD_OUT = 60, 6, 0.15
+RATE, DECAY, STRENGTH = 1e-3, 0.01, 1e-3  # of AdamW; C of the regression it starts from
 DRAWS = 2000
 
 
