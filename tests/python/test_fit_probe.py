@@ -125,6 +125,8 @@ def test_the_known_layer_is_chosen_and_the_figures_are_those_of_its_predictions(
     known = np.array([fit.out_of_fold[row["task_id"]] for row in rows])
     passed = found.passed.reshape(TASKS, EACH)
     assert figures["auroc"] == pytest.approx(cross_validation.auroc(known.reshape(-1), found.passed), abs=2e-4)
+    inside = [roc_auc_score(p, k) for p, k in zip(passed, known, strict=True) if 0 < p.sum() < EACH]
+    assert figures["auroc_within_tasks"] == pytest.approx(np.mean(inside), abs=2e-4)
     assert figures["brier"] == pytest.approx(((known - passed) ** 2).mean(), abs=1e-4)
     assert figures["pass_at_1_probe"] == pytest.approx(passed[np.arange(TASKS), known.argmax(1)].mean(), abs=1e-4)
     assert figures["pass_at_1_random"] == figures["base_rate"] == pytest.approx(passed.mean(), abs=1e-4)

@@ -200,3 +200,11 @@ def auroc(scores: Doubles, passed: NDArray[np.bool_]) -> float:
     if passed.all() or not passed.any():
         return 0.5
     return float(roc_auc_score(passed, scores))
+
+
+def auroc_within(scores: Doubles, passed: NDArray[np.bool_], task: Indices) -> float:
+    """The mean AUROC inside tasks that have both outcomes, which is what ranking lives on: over all candidates, telling
+    easy tasks from hard ones counts as well. 0.5 where no task has both."""
+    groups = [task == one for one in np.unique(task)]
+    each = [auroc(scores[at], passed[at]) for at in groups if passed[at].any() and not passed[at].all()]
+    return float(np.mean(each)) if each else 0.5

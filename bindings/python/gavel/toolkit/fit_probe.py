@@ -124,7 +124,7 @@ def fit_on_taps(
         "threshold": 0.5,
         "abstain_band": 0.0,
         "early": early_probes.manifest(early, choice, _terms),
-        "figures": _figures(rows, tapped.passed, honest, probabilities, placed) | {"cross_validation": how},
+        "figures": _figures(rows, tapped, honest, probabilities, placed) | {"cross_validation": how},
         **compared,
         "beginnings": early_probes.beginnings(tapped, nested.choices, folds, seed),
         "stopping": early_probes.stopping(tapped, early, probabilities, ties),
@@ -148,7 +148,7 @@ def held_out(probe: dict[str, Any], rows: list[Row], tapped: Taps) -> dict[str, 
         longer = tapped.tokens > one["tokens"]
         begun = logits_of(one, tapped, taps.first(one["tokens"]))
         early.append({"tokens": one["tokens"]} | early_probes.figures(begun[longer], tapped.passed[longer]))
-    return _figures(rows, tapped.passed, logits, probabilities, placed) | {"early": early}
+    return _figures(rows, tapped, logits, probabilities, placed) | {"early": early}
 
 
 def logits_of(head: dict[str, Any], tapped: Taps, beginning: str | None = None) -> Doubles:
@@ -277,7 +277,7 @@ def _per_task(rows: list[Row], tapped: Taps, values: Doubles) -> dict[str, Doubl
 
 def _figures(
     rows: list[Row],
-    tapped_passed: NDArray[np.bool_],
+    tapped: Taps,
     logits: Doubles,
     probabilities: Doubles,
     placed: dict[str, Doubles],
@@ -288,8 +288,9 @@ def _figures(
     scores = [one[at] for one, at in zip(placed.values(), known, strict=True)]
     ties = [_log_likelihood(row)[at] for row, at in zip(rows, known, strict=True)]
     return {
-        "auroc": round(cross_validation.auroc(logits, tapped_passed), 4),
-        "brier": round(float(np.mean((probabilities - tapped_passed) ** 2)), 4),
+        "auroc": round(cross_validation.auroc(logits, tapped.passed), 4),
+        "auroc_within_tasks": round(cross_validation.auroc_within(logits, tapped.passed, tapped.task), 4),
+        "brier": round(float(np.mean((probabilities - tapped.passed) ** 2)), 4),
         "pass_at_1_probe": round(float(figures.best_of(scores, ties, passed).mean()), 4),
         "pass_at_1_random": round(float(np.mean([one.mean() for one in passed])), 4),
         "pass_at_1_oracle": round(float(np.mean([one.any() for one in passed])), 4),
