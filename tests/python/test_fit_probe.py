@@ -15,8 +15,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from gavel.toolkit import attention_probe, cross_validation, datasets, early_probes, fit_probe, taps
 from gavel.toolkit import bundle as bundles
-from gavel.toolkit import cross_validation, datasets, early_probes, fit_probe, taps
 from gavel.toolkit.datasets import DatasetError
 from gavel.toolkit.errors import ToolkitError
 from gavel.toolkit.taps import Taps
@@ -264,8 +264,9 @@ def test_what_stopping_costs_and_saves() -> None:
     assert row["pass_at_1_probe"] == pytest.approx(1 / 3, abs=1e-4)
 
 
-def test_attention_finds_the_token_that_knows(tmp_path: Path) -> None:
+def test_attention_finds_the_token_that_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One token anywhere says the outcome, and that it does; the mean over all hardly shows it."""
+    monkeypatch.setattr(attention_probe, "FOLDS", 2)
     rows, states = synthetic(signal=0.0)
     random = np.random.default_rng(3)
     passed = np.array([candidate["passed"] for row in rows for candidate in row["candidates"]])
