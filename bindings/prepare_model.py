@@ -1,6 +1,6 @@
-"""A known model as a bundle: pulled, exported and, where a probe is given, equipped with it. A step of bindings/setup.
+"""A known model as a bundle: pulled, exported and equipped with the given probe and judge. A step of bindings/setup.
 
-Usage: prepare_model.py NAME PRECISION BUNDLE [PROBE.json]
+Usage: prepare_model.py NAME PRECISION BUNDLE [PROBE.json] [JUDGE_FOLDER]
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+from gavel.toolkit.adapter import adapt
 from gavel.toolkit.bundle import add_probe
 from gavel.toolkit.errors import ToolkitError
 from gavel.toolkit.export import export
@@ -21,7 +22,7 @@ def told(what: str, stage: str, last: list[str]) -> None:
         print(f"{what}: {stage}", flush=True)
 
 
-def main(name: str, precision: str, bundle: str, probe: str | None = None) -> None:
+def main(name: str, precision: str, bundle: str, *equipment: str) -> None:
     last = [""]
     source = pull(name, progress=lambda stage, done: told(f"pull {name}", stage, last))
     export(
@@ -31,9 +32,12 @@ def main(name: str, precision: str, bundle: str, probe: str | None = None) -> No
         force=True,
         progress=lambda stage, done: told(f"export {bundle}", stage, last),
     )
-    if probe is not None:
-        add_probe(bundle, json.loads(Path(probe).read_bytes()))
-        print(f"added {probe}")
+    for each in map(Path, equipment):
+        if each.is_dir():
+            adapt(bundle, each, name="judge", progress=lambda stage, done: told(f"adapt {bundle}", stage, last))
+        else:
+            add_probe(bundle, json.loads(each.read_bytes()))
+        print(f"added {each}")
 
 
 if __name__ == "__main__":

@@ -51,8 +51,9 @@ def arguments() -> argparse.Namespace:
         metavar="BUNDLE[:KIND]|KIND",
         action="append",
         default=[],
-        help="who judges; may be given several times. KIND is probe, classifier or verbalizer; alone it means the "
-        "generator's own bundle [its probe where it has one, else its verbalizer]",
+        help="who judges (or BUNDLE/adapters/NAME); may be given several times. KIND is probe, classifier or "
+        "verbalizer; alone it means the generator's own bundle [its trained adapter, else its probe, else its "
+        "verbalizer]",
     )
     add("--candidates", metavar="N", type=int, default=10, help="how many are written [10]")
     add("--max-tokens", metavar="N", type=int, default=256, help="of each candidate [256]")
@@ -104,14 +105,19 @@ def open_team(options: argparse.Namespace) -> Team:
     begun = time.perf_counter()
     models: dict[Path, gavel.Model] = {}
 
-    def model(bundle: Path) -> gavel.Model:
-        if bundle not in models:
-            models[bundle] = gavel.Model.open(bundle, device=options.device)
-        return models[bundle]
+    def model(folder: Path) -> gavel.Model:
+        """A bundle, or an adapter in one, which shares its weights."""
+        if folder not in models:
+            if folder.parent.name == "adapters":
+                models[folder] = model(folder.parents[1]).adapted(folder)
+            else:
+                models[folder] = gavel.Model.open(folder, device=options.device)
+        return models[folder]
 
     writer = model(options.generator)
     team = Team(gavel.Ranker(gavel.Generator(writer)), writer.name)
-    for given in options.judge or ["automatic"]:
+    own = options.generator / "adapters" / "judge"
+    for given in options.judge or [str(own) if own.is_dir() else "automatic"]:
         bundle, colon, kind = given.rpartition(":")
         if given in (*KINDS, "automatic"):
             folder, kind = options.generator, given

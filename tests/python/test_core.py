@@ -51,6 +51,17 @@ class ByLength:
         return [1 / (1 + len(candidate.text)) for candidate in candidates]
 
 
+# ---- Small parts -----------------------------------------------------------------------------------------------------
+
+
+def test_normal_form_is_the_program_without_its_layout() -> None:
+    assert gavel.normal_form("int  a; // one\n", "java") == gavel.normal_form("int a;", "java")
+    assert gavel.normal_form('s = "a  b"  # two', "python") == gavel.normal_form('s = "a  b"', "python")
+    assert gavel.normal_form('s = "a  b"', "python") != gavel.normal_form('s = "a b"', "python")
+    with pytest.raises(gavel.InvalidArgument, match="language is 'cobol'"):
+        gavel.normal_form("x", "cobol")  # type: ignore[arg-type]
+
+
 # ---- Versions and the library ----------------------------------------------------------------------------------------
 
 

@@ -165,9 +165,10 @@ def test_auroc_equals_scikit_learn_weights_and_ties_included() -> None:
     random = np.random.default_rng(0)
     scores = random.integers(6, size=200).astype(float)
     passed = random.random(200) < 0.3
-    weights = random.integers(3, size=(5, 200)).astype(float)
-    found = figures.weighted_auroc(scores, passed, weights)
-    expected = [roc_auc_score(passed, scores, sample_weight=line) for line in weights]
+    task = random.integers(12, size=200)
+    weights = random.integers(3, size=(5, 12)).astype(float)
+    found = figures.weighted_auroc(scores, passed, task, weights)
+    expected = [roc_auc_score(passed, scores, sample_weight=line[task]) for line in weights]
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 

@@ -9,6 +9,7 @@
 
 from gavel._version import __version__
 from gavel.cancel import Cancel
+from gavel.dedup import normal_form
 from gavel.errors import (
     Cancelled,
     CorruptBundle,
@@ -59,6 +60,7 @@ __all__ = [
     "Unsupported",
     "Verdict",
     "__version__",
+    "normal_form",
     "tap",
     "tap_tokens",
 ]

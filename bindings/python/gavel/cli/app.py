@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gavel._version import __version__
-from gavel.cli import adapt, calibrate, data, export, generate, inspect, judge, pull, rank, solve, study
+from gavel.cli import adapt, calibrate, data, export, generate, inspect, judge, pull, rank, solve, study, train
 
 app = typer.Typer(
     name="gavel",
@@ -48,6 +48,7 @@ for name, function, examples in (
     ("rank", rank.rank, rank.EXAMPLES),
     ("solve", solve.solve, solve.EXAMPLES),
     ("label", study.label, study.LABEL_EXAMPLES),
+    ("train", train.train, train.EXAMPLES),
     ("fit-probe", study.fit_probe, study.FIT_PROBE_EXAMPLES),
     ("calibrate", calibrate.calibrate, calibrate.EXAMPLES),
     ("report", study.report, study.REPORT_EXAMPLES),

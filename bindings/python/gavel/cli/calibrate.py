@@ -48,6 +48,9 @@ def calibrate(
     folds: Annotated[int, typer.Option(min=2, help="Of the cross-validation, over problems.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Of the folds.")] = 0,
     min_each: Annotated[int, typer.Option(min=1, help="Fewest candidates of either outcome to fit on.")] = 30,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="What gavel train left: its judge.json notes it as well.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="A reliability diagram.")] = None,
     device: Device = "cpu",
     as_json: AsJson = False,
@@ -71,6 +74,7 @@ def calibrate(
             seed=seed,
             min_each=min_each,
             device=device,
+            weights=weights,
             progress=lambda done, total: progress(f"{done} of {total} tasks", done / total),
         )
     if plot:

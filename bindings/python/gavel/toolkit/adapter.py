@@ -13,8 +13,9 @@ from .architecture import decoder_config
 from .bundle import ADAPTER, ADAPTER_WEIGHTS, ADAPTERS, FORMAT, base_digest, new_bundle, verify, write_manifest
 from .bundle_source import BundleSource
 from .errors import ToolkitError, UnsupportedError
-from .export import JudgeWording, head_of, prompts_of, version
+from .export import head_of, prompts_of, version
 from .folder import model_card
+from .judging import JudgeWording, wording_of
 from .lora import AdapterSource
 from .program import DecoderConfig
 from .reference import Reference
@@ -40,11 +41,13 @@ def adapt(
     """Puts a peft LoRA folder into a bundle as ``adapters/NAME`` and returns that folder.
 
     The bundle's own files stay as they are. ``name`` is the adapter's folder's by default; ``judge`` says how it is
-    asked, as for `export`. An existing adapter is refused unless ``force``. Raises ToolkitError (or a kind of it) where
-    the adapter is not plain LoRA on linear layers or does not fit the bundle; nothing is left behind then.
+    asked, as for `export`; what it leaves at its default is taken from the folder's ``judge.json``. An existing adapter
+    is refused unless ``force``. Raises ToolkitError (or a kind of it) where the adapter is not plain LoRA on linear
+    layers or does not fit the bundle; nothing is left behind then.
     """
     tell = progress or (lambda stage, done: None)
-    folder, judge = Path(adapter), judge or JudgeWording()
+    folder = Path(adapter)
+    judge = wording_of(folder, judge or JudgeWording())
     name = folder.resolve().name if name is None else name
     if not NAME.fullmatch(name):
         raise ToolkitError(f"{name!r} is no adapter's name: letters, digits, '.', '-' and '_', a letter or digit first")

@@ -15,6 +15,7 @@ from gavel.toolkit import calibration, datasets
 from gavel.toolkit.calibration import Calibration, Doubles, Method
 from gavel.toolkit.datasets import Progress, Row
 from gavel.toolkit.errors import ToolkitError
+from gavel.toolkit.judging import note
 from gavel.toolkit.labelled import Labelled, candidates_of, labelled, labels_digest, task_of
 
 
@@ -40,6 +41,7 @@ def calibrate(
     seed: int = 0,
     min_each: int = 30,
     device: str = "cpu",
+    weights: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> CalibrationFit:
     """Fits ``method`` on the log-odds of a judge, and writes it with its figures into the bundle or adapter ``target``.
@@ -47,8 +49,9 @@ def calibrate(
     ``kind`` is that of the bundle's judge (where None, its probe if it has one, else its other). The rows are ones that
     the judge was not trained on, and say of each candidate whether it ``passed``; where they have no verdict of the
     judge, it is asked. The figures come from a cross-validation over problems; the calibration and the precision of
-    every threshold are those on all rows. Raises ToolkitError for fewer than ``min_each`` candidates of either outcome,
-    for a judge whose log-odds do not rise with the share that passes, and for a probe's own training rows.
+    every threshold are those on all rows. ``weights`` is the folder that training left, whose ``judge.json`` notes it
+    as well, for whatever is made of them later. Raises ToolkitError for fewer than ``min_each`` candidates of either
+    outcome, for a judge whose log-odds do not rise with the share that passes, and for a probe's own training rows.
     """
     if folds < 2:
         raise ToolkitError(f"folds is {folds}; cross-validation needs 2 at least")
@@ -76,7 +79,10 @@ def calibrate(
     described = {"tasks": data.tasks, "problems": problems, "folds": min(folds, problems), "labels_sha256": digest}
     final = fitted.probabilities(data.logits)
     validation = calibration.validation(method, data.logits, out_of_fold[method], final, data.passed, described)
-    place.write(fitted.manifest(), validation)
+    said = {"calibration": fitted.manifest(), "validation": validation}
+    if weights is not None:
+        note(Path(weights), said)
+    place.write(said)
     methods = {each: calibration.figures(values, data.passed) for each, values in out_of_fold.items()}
     return CalibrationFit(place.judge, fitted.manifest(), validation, methods, data, out_of_fold[method])
 
@@ -124,8 +130,7 @@ class _Place:
         trained_on = bundles.read_probe(folder).get("labels_sha256") if kind == "probe" else None
         return cls(folder, kind, f"{name}:{kind}", trained_on)
 
-    def write(self, fitted: dict[str, Any], validation: dict[str, Any]) -> None:
-        said = {"calibration": fitted, "validation": validation}
+    def write(self, said: dict[str, Any]) -> None:
         if self.kind == "probe":
             bundles.add_probe(self.folder, bundles.read_probe(self.folder) | said)
         else:

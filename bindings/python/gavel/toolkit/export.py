@@ -16,7 +16,7 @@ from .bundle_source import checkpoint_of
 from .encoder_architecture import is_encoder
 from .encoder_export import EncoderExport
 from .errors import ToolkitError, UnsupportedError
-from .judging import JudgeWording, classifier_head, judge_rule, label_names
+from .judging import JudgeWording, classifier_head, judge_rule, label_names, wording_of
 from .program import PRECISIONS, DecoderConfig, build
 from .prompts import (
     CHAT,
@@ -60,7 +60,8 @@ def export(
 
     ``source`` is a Hugging Face folder, a ``.gguf`` file or a Hub id; ``adapter`` a peft LoRA folder merged into it;
     ``destination`` the bundle's folder, by default ``NAME.gavel`` here. An existing destination is refused unless
-    ``force``. ``progress`` is called with the step's name and how much of the whole is done, from 0 to 1.
+    ``force``. What ``judge`` leaves at its default is taken from the ``judge.json`` of the adapter or the source, where
+    training left one. ``progress`` is called with the step's name and how much of the whole is done, from 0 to 1.
 
     Raises ToolkitError (or a kind of it) saying what is wrong and what to do; nothing is left behind then.
     """
@@ -70,6 +71,7 @@ def export(
         raise ToolkitError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     tell("open", 0.0)
     checkpoint = open_source(source)
+    judge = wording_of(Path(source if adapter is None else adapter), judge)
     if adapter is not None and is_encoder(checkpoint.config):
         raise UnsupportedError(
             "an adapter on an encoder is not supported; merge it with peft's merge_and_unload and export the result"

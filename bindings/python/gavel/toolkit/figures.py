@@ -5,7 +5,7 @@ A score that is not a number (an empty candidate, a judge that did not speak) is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import comb
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+K = (1, 2, 3, 5, 10, 20, 50, 100)  # the k of pass@k that reports give
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,21 @@ class Bootstrap:
     def mean(self, per_task: Doubles) -> Estimate:
         return _estimate(float(per_task.mean()), self.weights @ per_task / len(per_task))
 
+    def of_sums(self, per_task: Doubles, statistic: Callable[[Doubles], Doubles]) -> Estimate | None:
+        """A statistic of sums over tasks, such as a ratio of two: it takes sums [..., m] of ``per_task`` [tasks, m] and
+        gives one figure for each. None where it is not defined; draws in which it is not are left out."""
+        value = float(statistic(per_task.sum(axis=0)))
+        return _estimate(value, statistic(self.weights @ per_task)) if np.isfinite(value) else None
+
     def auroc(self, scores: Doubles, passed: Bools, task: NDArray[np.int64]) -> Estimate | None:
         """Over all candidates that have a score; None where they all have the same outcome."""
         known = ~np.isnan(scores)
         scores, passed, task = scores[known], passed[known], task[known]
         if passed.all() or not passed.any():
             return None
-        value = weighted_auroc(scores, passed, np.ones((1, len(scores))))[0]
-        return _estimate(float(value), weighted_auroc(scores, passed, self.weights[:, task]))
+        once = np.ones((1, self.weights.shape[1]))
+        value = weighted_auroc(scores, passed, task, once)[0]
+        return _estimate(float(value), weighted_auroc(scores, passed, task, self.weights))
 
 
 def _estimate(value: float, draws: Doubles) -> Estimate:
@@ -67,16 +75,22 @@ def _estimate(value: float, draws: Doubles) -> Estimate:
     return Estimate(value, float(low), float(high))
 
 
-def weighted_auroc(scores: Doubles, passed: Bools, weights: Doubles) -> Doubles:
-    """One AUROC for each line of weights [draws, candidates]; NaN where a draw holds one outcome alone."""
-    order = np.argsort(scores, kind="stable")
-    starts = np.unique(scores[order], return_index=True)[1]
-    right = np.add.reduceat((weights * passed)[:, order], starts, axis=1)
-    wrong = np.add.reduceat((weights * ~passed)[:, order], starts, axis=1)
-    below = np.cumsum(wrong, axis=1) - wrong
-    pairs = right.sum(axis=1) * wrong.sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        return (right * (below + wrong / 2)).sum(axis=1) / np.where(pairs > 0, pairs, np.nan)
+def ratio(sums: Doubles) -> Doubles:
+    """The first of two sums by the second, [..., 2] to [...]; NaN where that is 0."""
+    return np.divide(sums[..., 0], sums[..., 1], out=np.full(sums.shape[:-1], np.nan), where=sums[..., 1] != 0)
+
+
+def weighted_auroc(scores: Doubles, passed: Bools, task: NDArray[np.int64], weights: Doubles) -> Doubles:
+    """One AUROC for each line of weights [draws, tasks], those of a task's candidates; NaN where a draw holds one
+    outcome alone. Pairs of candidates are counted once by their two tasks, so that thousands of draws cost little."""
+    tasks = weights.shape[1]
+    above = np.zeros((tasks, tasks))  # [of the correct one, of the wrong one]: pairs in the right order, ties by half
+    for number in np.unique(task[~passed]):
+        wrong = np.sort(scores[~passed & (task == number)])
+        below = sum(np.searchsorted(wrong, scores[passed], side) for side in ("left", "right")) / 2
+        above[:, number] = np.bincount(task[passed], below, tasks)
+    correct, wrong = (weights @ np.bincount(task[which], minlength=tasks) for which in (passed, ~passed))
+    return ratio(np.stack([((weights @ above) * weights).sum(axis=1), correct * wrong], axis=-1))
 
 
 def best_of(scores: Sequence[Doubles], log_likelihoods: Sequence[Doubles], passed: Sequence[Bools]) -> Doubles:

@@ -7,11 +7,13 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 import gavel
+from gavel.task import Language
 from gavel.toolkit import datasets
 from gavel.toolkit.datasets import Row
 from gavel.toolkit.errors import ToolkitError
@@ -20,14 +22,14 @@ from gavel.toolkit.errors import ToolkitError
 Ask = Callable[[Row, list[int]], Sequence[float]]
 
 
-def task_of(row: Row) -> gavel.Task:
+def language_of(row: Row) -> Language:
+    """The row's language as the library knows it."""
     language = {"c++": "cpp"}.get(datasets.language(row), datasets.language(row))
-    return gavel.Task(
-        datasets.prompt(row),
-        language if language in ("java", "python", "cpp") else "any",
-        datasets.prompting(row),
-        datasets.task_id(row),
-    )
+    return cast(Language, language) if language in get_args(Language) else "any"
+
+
+def task_of(row: Row) -> gavel.Task:
+    return gavel.Task(datasets.prompt(row), language_of(row), datasets.prompting(row), datasets.task_id(row))
 
 
 def candidates_of(row: Row, positions: list[int]) -> list[gavel.Candidate]:
@@ -83,10 +85,17 @@ def labels_digest(rows: list[Row]) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def _usable(row: Row, at: int, candidate: Row) -> bool:
-    if not isinstance(candidate.get("code"), str):
+def code_of(row: Row, at: int) -> str:
+    """A candidate's code; raises ToolkitError where it has none."""
+    code = row["candidates"][at].get("code")
+    if not isinstance(code, str):
         raise ToolkitError(f"task {datasets.task_id(row)}: candidate {at} has no code; expected a text of that name")
-    if candidate.get("status") == "harness_error" or not candidate["code"].strip():
+    return code
+
+
+def _usable(row: Row, at: int, candidate: Row) -> bool:
+    code = code_of(row, at)
+    if candidate.get("status") == "harness_error" or not code.strip():
         return False
     if not isinstance(candidate.get("passed"), bool):
         raise ToolkitError(
@@ -95,9 +104,14 @@ def _usable(row: Row, at: int, candidate: Row) -> bool:
     return True
 
 
-def _logit(candidate: Row, judge: str, kind: str) -> float | None:
+def verdict_of(candidate: Row, judge: str, kind: str) -> Row:
+    """The verdict of the judge of that name and kind on a candidate; empty where there is none."""
     for verdict in candidate.get("verdicts") or []:
         if (verdict.get("judge"), verdict.get("kind")) == (judge, kind):
-            logit = verdict.get("logit")
-            return logit if isinstance(logit, int | float) and math.isfinite(logit) else None
-    return None
+            return verdict
+    return {}
+
+
+def _logit(candidate: Row, judge: str, kind: str) -> float | None:
+    logit = verdict_of(candidate, judge, kind).get("logit")
+    return logit if isinstance(logit, int | float) and math.isfinite(logit) else None

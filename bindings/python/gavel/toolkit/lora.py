@@ -13,6 +13,7 @@ from peft.utils.other import get_pattern_key
 from .architecture import model_class
 from .errors import ToolkitError, UnsupportedError
 from .folder import open_weights, read_json
+from .judging import JUDGE_FILE
 from .sources import Source
 
 PREFIX = "base_model.model."
@@ -31,6 +32,8 @@ class AdapterSource:
         if not (folder / "adapter_model.safetensors").is_file():
             raise ToolkitError(f"{folder} has no adapter_model.safetensors; save the adapter with safe_serialization")
         self._weights = open_weights(folder / "adapter_model.safetensors")
+        judged = folder / JUDGE_FILE
+        self._labels = read_json(judged).get("labels") if judged.is_file() else None
         self._pairs: dict[str, str] = {}
         self._score: str | None = None
         for key in sorted(self._weights.keys()):
@@ -111,7 +114,9 @@ class AdapterSource:
         labels = self._weights.get_slice(self._score).get_shape()[0]
         family = model_class(config).partition("For")[0]
         names = config.get("id2label") or {}
-        names = names if len(names) == labels else {str(i): f"LABEL_{i}" for i in range(labels)}
+        if len(names) != labels:
+            names = dict(enumerate(self._labels or [f"LABEL_{i}" for i in range(labels)]))
+            names = {str(i): label for i, label in names.items()}
         head = {"id2label": names, "label2id": {label: int(i) for i, label in names.items()}}
         return config | head | {"architectures": [f"{family}ForSequenceClassification"]}
 

@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 
 from gavel.toolkit import datasets
 from gavel.toolkit.datasets import DatasetError, Row
-from gavel.toolkit.figures import Bootstrap, best_of, pass_at_k
+from gavel.toolkit.figures import Bootstrap, K, best_of, pass_at_k
 from gavel.toolkit.fit_probe import file_digest, out_of_fold_path
 
 Doubles = NDArray[np.float64]
 LOG_LIKELIHOOD = "mean log-likelihood"
 PROBE = "probe (out-of-fold)"
-K = (1, 2, 3, 5, 10, 20, 50, 100)
 
 
 @dataclass(frozen=True)

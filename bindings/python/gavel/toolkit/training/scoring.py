@@ -1,0 +1,58 @@
+"""What a judge in training is worth on tasks it does not learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
+
+from gavel.toolkit import figures
+from gavel.toolkit.figures import Doubles
+from gavel.toolkit.training.examples import TaskExamples
+from gavel.toolkit.training.model import JudgeModel
+from gavel.toolkit.training.packing import packs
+
+
+def log_odds(model: JudgeModel, task: TaskExamples, max_tokens: int) -> Doubles:
+    """Of each of a task's candidates."""
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        found = []
+        for pack in packs(task, task.examples, max_tokens):
+            moved = pack.to(model.device)
+            found.append(model.log_odds(model.states(moved)[moved.verdicts]).cpu())
+    model.train(training)
+    return torch.cat(found).double().numpy()
+
+
+def evaluate(
+    model: JudgeModel,
+    tasks: Sequence[TaskExamples],
+    max_tokens: int,
+    progress: Callable[[float], None] | None = None,
+) -> dict[str, Any]:
+    """AUROC and Brier score over all candidates, and the share of tasks whose best-judged candidate passes, beside
+    those of one at random and of the best."""
+    scores, passed, ties = [], [], []
+    for done, task in enumerate(tasks, 1):
+        scores.append(log_odds(model, task, max_tokens))
+        passed.append(np.array([each.passed for each in task.examples]))
+        ties.append(np.array([each.log_likelihood for each in task.examples]))
+        if progress:
+            progress(done / len(tasks))
+    everything, outcomes = np.concatenate(scores), np.concatenate(passed)
+    mixed = bool(outcomes.any() and not outcomes.all())
+    return {
+        "auroc": float(roc_auc_score(outcomes, everything)) if mixed else None,
+        "brier": float(np.mean((expit(everything) - outcomes) ** 2)),
+        "top_1": float(figures.best_of(scores, ties, passed).mean()),
+        "random": float(np.mean([one.mean() for one in passed])),
+        "oracle": float(np.mean([one.any() for one in passed])),
+        "tasks": len(tasks),
+        "candidates": len(outcomes),
+    }
