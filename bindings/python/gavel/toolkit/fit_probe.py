@@ -66,7 +66,8 @@ def fit_probe(
     layers = _layers(layers, manifest)
     token_layer = min(layers, key=lambda layer: abs(layer - DEPTH * layers[-1])) if attention else None
     rows = datasets.labelled_rows(judged_jsonl)
-    unseen = [] if validation is None else _unseen(validation, rows)
+    unseen = [] if validation is None else datasets.labelled_rows(validation)
+    datasets.apart(rows, unseen)
     steps = _Steps(progress, len(rows) + len(unseen) + folds + (_attention_steps() if attention else 0))
     model = _Model(bundle, device)
 
@@ -191,17 +192,6 @@ def _attention_steps() -> int:
     from gavel.toolkit import attention_probe
 
     return attention_probe.FOLDS
-
-
-def _unseen(validation: str | os.PathLike[str], rows: list[Row]) -> list[Row]:
-    unseen = datasets.labelled_rows(validation)
-    shared = {datasets.problem(row) for row in rows} & {datasets.problem(row) for row in unseen}
-    if shared:
-        raise ToolkitError(
-            f"{validation} has {len(shared)} problems that the probe is fitted on, such as {min(shared)}; figures on "
-            "them would flatter it: validate on others (`gavel data split` makes such files)"
-        )
-    return unseen
 
 
 def _with_attention(
