@@ -155,9 +155,8 @@ def compare(taps: Taps, attention: Doubles, linear: Doubles, seed: int) -> dict[
     states = taps.token_states
     assert states is not None
     bootstrap = Bootstrap(int(taps.problem.max()) + 1, DRAWS, seed)
-    weights = bootstrap.weights[:, taps.problem]
-    drawn = weighted_auroc(attention, taps.passed, weights) - weighted_auroc(linear, taps.passed, weights)
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    theirs, ours = (weighted_auroc(one, taps.passed, taps.problem, bootstrap.weights) for one in (attention, linear))
+    low, high = np.nanpercentile(theirs - ours, [2.5, 97.5])
     return {
         "layer": states.layer,
         "heads": HEADS,
