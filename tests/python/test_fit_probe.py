@@ -152,6 +152,15 @@ def test_the_pooling_that_knows_is_chosen(tmp_path: Path) -> None:
     assert {0, 4} <= set(choice.layers) and choice.auroc > 0.9
 
 
+def test_a_choice_among_many_problems_is_made_on_some_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cross_validation, "MOST", 10)
+    found = tapped(*synthetic(), tmp_path)
+    drawn = np.random.default_rng(0).choice(TASKS, 10, replace=False)
+    passed = np.where(np.isin(found.problem, drawn), found.passed, ~found.passed)
+    before = cross_validation.choose(found, (1e-3, 1e-2), 3, 0)
+    assert cross_validation.choose(replace(found, passed=passed), (1e-3, 1e-2), 3, 0) == before
+
+
 def test_noise_gives_a_figure_near_chance(tmp_path: Path) -> None:
     """A choice made outside the folds would show here as a figure above chance."""
     found = []
@@ -309,6 +318,9 @@ def test_one_outcome_or_one_task_cannot_be_fitted(tmp_path: Path) -> None:
     none = replace(found, passed=np.zeros_like(found.passed))
     with pytest.raises(ToolkitError, match="all 400 candidates fail"):
         fit_probe.fit_on_taps(rows, none, 5, 0, "base")
+    few = tapped(rows[:9], states[:90], tmp_path / "few", token_layer=2)
+    with pytest.raises(ToolkitError, match="9 problems: an attention-pooled head needs 10"):
+        fit_probe.fit_on_taps(rows[:9], few, 2, 0, "base")
     with pytest.raises(ToolkitError, match="1 task"):
         cross_validation.folds_over_tasks(np.zeros(10, np.int64), 5, 0)
 

@@ -37,20 +37,18 @@ class Early:
 
 
 def fit(taps: Taps, choice: Choice, choices: Sequence[Choice], folds: int, seed: int) -> list[Early]:
-    """Those of `FIRST` for which there are candidates of both outcomes that are longer, in two problems at least."""
-    return [
-        _fit(taps, tokens, choice, choices, folds, seed) for tokens in FIRST if _learnable(taps, taps.tokens > tokens)
-    ]
+    """One after each of `FIRST` tokens that enough candidates are longer than for figures of both outcomes."""
+    made = []
+    for tokens in FIRST:
+        longer = taps.tokens > tokens
+        logits = cross_validation.of_beginnings(taps, first(tokens), longer, choices, folds, seed)
+        known = ~np.isnan(logits)
+        if taps.passed[known].any() and not taps.passed[known].all():
+            made.append(_fit(taps, tokens, longer, logits, choice))
+    return made
 
 
-def _learnable(taps: Taps, longer: NDArray[np.bool_]) -> bool:
-    passed = taps.passed[longer]
-    return len(np.unique(taps.problem[longer])) > 1 and passed.any() and not passed.all()
-
-
-def _fit(taps: Taps, tokens: int, choice: Choice, choices: Sequence[Choice], folds: int, seed: int) -> Early:
-    longer = taps.tokens > tokens
-    logits = cross_validation.of_beginnings(taps, first(tokens), longer, choices, folds, seed)
+def _fit(taps: Taps, tokens: int, longer: NDArray[np.bool_], logits: Doubles, choice: Choice) -> Early:
     known = ~np.isnan(logits)
     calibrated = calibration.platt(logits[known], taps.passed[known])
     linear = cross_validation.fit(

@@ -207,6 +207,11 @@ def _with_attention(
     from gavel.toolkit import attention_probe
 
     assert tapped.token_states is not None
+    problems, least = len(np.unique(tapped.problem)), 2 * attention_probe.FOLDS
+    if problems < least:
+        raise ToolkitError(
+            f"{problems} problems: an attention-pooled head needs {least} at least; label more, or fit without it"
+        )
     theirs = attention_probe.out_of_fold(tapped, seed, folded)
     compared = {"attention": attention_probe.compare(tapped, theirs, honest, seed)}
     if compared["attention"]["gain_low"] <= 0:
