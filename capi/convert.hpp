@@ -33,6 +33,7 @@ namespace gavel::capi {
 [[nodiscard]] GenerateOptions to_options(const gavel_generate_options* options);
 [[nodiscard]] JudgeOptions to_options(const gavel_judge_options* options);
 [[nodiscard]] RankOptions to_options(const gavel_rank_options* options);
+[[nodiscard]] gavel_rank_options view(const RankOptions& options);
 [[nodiscard]] OpenOptions to_options(const gavel_open_options* options);
 
 [[nodiscard]] Cancel to_cancel(const gavel_cancel* cancel);

@@ -112,8 +112,10 @@ JudgeOptions to_options(const gavel_judge_options* in) {
 RankOptions to_options(const gavel_rank_options* in) {
   if (in == nullptr) return {};
   const gavel_rank_options options = read_sized(in, default_rank_options(), "rank options");
-  return {.aggregation = to_enum(options.aggregation, Aggregation::maximum, "options.aggregation"),
-          .weights = to_vector(options.weights, options.weight_count, "options.weights")};
+  return {.aggregation = to_enum(options.aggregation, Aggregation::stacked, "options.aggregation"),
+          .weights = to_vector(options.weights, options.weight_count, "options.weights"),
+          .stacking = {
+              .bias = options.bias, .logprob_weight = options.logprob_weight, .logprob_mean = options.logprob_mean}};
 }
 
 Cancel to_cancel(const gavel_cancel* cancel) {

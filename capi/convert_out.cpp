@@ -45,6 +45,16 @@ gavel_candidate view(const Candidate& candidate) {
           .tokenizer = view(candidate.tokenizer)};
 }
 
+gavel_rank_options view(const RankOptions& options) {
+  return {.size = sizeof(gavel_rank_options),
+          .aggregation = static_cast<std::int32_t>(options.aggregation),
+          .weights = options.weights.data(),
+          .weight_count = options.weights.size(),
+          .bias = options.stacking.bias,
+          .logprob_weight = options.stacking.logprob_weight,
+          .logprob_mean = options.stacking.logprob_mean};
+}
+
 gavel_operating_point view(const OperatingPoint& point) {
   return {.size = sizeof(gavel_operating_point),
           .threshold = point.threshold,

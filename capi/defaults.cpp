@@ -8,7 +8,7 @@ static_assert(static_cast<int>(gavel::Prompting::chat) == GAVEL_CHAT);
 static_assert(static_cast<int>(gavel::FinishReason::stopped_by_probe) == GAVEL_FINISH_STOPPED_BY_PROBE);
 static_assert(static_cast<int>(gavel::JudgeKind::probe) == GAVEL_JUDGE_PROBE);
 static_assert(static_cast<int>(gavel::Decision::abstain) == GAVEL_ABSTAIN);
-static_assert(static_cast<int>(gavel::Aggregation::maximum) == GAVEL_MAXIMUM);
+static_assert(static_cast<int>(gavel::Aggregation::stacked) == GAVEL_STACKED);
 
 namespace gavel::capi {
 

@@ -469,14 +469,19 @@ typedef enum gavel_aggregation {
   GAVEL_MEAN_LOGIT = 1,       /* sigmoid of the weighted mean of calibrated log-odds */
   GAVEL_VOTE = 2,             /* weighted share of judges that decide "correct"; an abstention counts half */
   GAVEL_MINIMUM = 3,          /* the most sceptical judge */
-  GAVEL_MAXIMUM = 4           /* the most trusting judge */
+  GAVEL_MAXIMUM = 4,          /* the most trusting judge */
+  GAVEL_STACKED = 5           /* sigmoid(bias + sum of weight * log-odds before calibration
+                                 + logprob_weight * (mean log-probability - logprob_mean)) */
 } gavel_aggregation;
 
 typedef struct gavel_rank_options {
   size_t size;
   int32_t aggregation;   /* a gavel_aggregation, GAVEL_MEAN_PROBABILITY */
-  const double* weights; /* one per judge, or none for equal ones */
+  const double* weights; /* one per judge, or none for equal ones; GAVEL_STACKED needs them */
   size_t weight_count;
+  double bias;           /* this and the next two of GAVEL_STACKED alone. 0 */
+  double logprob_weight; /* of the generator's mean log-probability per token; 0 or more. 0 */
+  double logprob_mean;   /* what a candidate without log-probabilities counts as having. 0 */
 } gavel_rank_options;
 
 GAVEL_API gavel_status gavel_rank_options_init(gavel_rank_options* out, size_t size);
@@ -486,10 +491,27 @@ typedef struct gavel_ranker gavel_ranker;
 /* A team whose generator, one of its own, runs on `model`; NULL for a team that ranks candidates from elsewhere.
    Without judges the candidates' mean log-probability decides. */
 GAVEL_API gavel_status gavel_ranker_create(gavel_ranker** out, const gavel_model* model);
+
+/* The team of a team file, as `gavel team fit` writes it: a generator (or none), judges, and weights fitted on labelled
+   candidates. Models on one base bundle share it. `options` are each model's, but for `pin`: the SHA-256 of the team
+   file, and with it of all that it names. GAVEL_CORRUPT_BUNDLE where a bundle is not the one of the fit. */
+GAVEL_API gavel_status gavel_ranker_open(gavel_ranker** out, const char* path, const gavel_open_options* options);
 GAVEL_API void gavel_ranker_destroy(gavel_ranker* ranker);
 
+/* How the team ranks where it is given no options: as its file says, or else the defaults. The weights are valid until
+   the ranker is destroyed or given a judge. */
+GAVEL_API gavel_status gavel_ranker_get_options(gavel_rank_options* out, const gavel_ranker* ranker);
+
+/* The generator's model, a handle of its own; NULL where there is no generator. */
+GAVEL_API gavel_status gavel_ranker_get_model(gavel_model** out, const gavel_ranker* ranker);
+
+/* The team's judges, in their order. Texts are valid until the ranker is destroyed. */
+GAVEL_API gavel_status gavel_ranker_count_judges(size_t* out, const gavel_ranker* ranker);
+GAVEL_API gavel_status gavel_ranker_get_judge(gavel_judge_info* out, const gavel_ranker* ranker, size_t judge);
+
 /* Adds a judge, which the ranker then shares: the handle may be destroyed, but while the ranker works the judge must
-   not be used elsewhere. */
+   not be used elsewhere. In an opened team it has weight 1: a p_correct of 0.5 says nothing, one of 0 puts a candidate
+   last. */
 GAVEL_API gavel_status gavel_ranker_add_judge(gavel_ranker* ranker, const gavel_judge* judge);
 
 /* A judge of the user's own (a compiler, a test runner, a remote model): fills one verdict per candidate and returns
@@ -516,12 +538,12 @@ GAVEL_API gavel_status gavel_ranker_add_explaining_judge(gavel_ranker* ranker, c
 typedef struct gavel_ranking gavel_ranking;
 
 /* Judges and orders given candidates; same ones are judged once. Best first: by score, ties by mean log-probability,
-   then by order. `cancel` may be NULL. */
+   then by order. NULL options mean the team's own; `cancel` may be NULL. */
 GAVEL_API gavel_status gavel_ranker_rank(gavel_ranking** out, gavel_ranker* ranker, const gavel_task* task,
                                          const gavel_candidates* candidates, const gavel_rank_options* options,
                                          const gavel_cancel* cancel);
 
-/* Generates, judges and ranks. `cancel` and `stream` may be NULL. */
+/* Generates, judges and ranks. NULL for `rank` means the team's own options; `cancel` and `stream` may be NULL. */
 GAVEL_API gavel_status gavel_ranker_solve(gavel_ranking** out, gavel_ranker* ranker, const gavel_task* task,
                                           const gavel_generate_options* generate, const gavel_rank_options* rank,
                                           const gavel_cancel* cancel, gavel_stream_fn stream, void* payload);
@@ -570,7 +592,8 @@ GAVEL_API gavel_status gavel_ranking_to_json(gavel_text* out, const gavel_rankin
 
 /* ---- Small parts ------------------------------------------------------------------------------------------------ */
 
-/* One candidate's score from the judges' verdicts, as a ranker would aggregate them. */
+/* One candidate's score from the judges' verdicts, as a ranker would aggregate them; stacked, that of a candidate
+   without log-probabilities. */
 GAVEL_API gavel_status gavel_aggregate(double* out, const gavel_verdict* verdicts, size_t count,
                                        const gavel_rank_options* options);
 

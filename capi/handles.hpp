@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -49,6 +50,11 @@ struct gavel_verdicts {
 
 struct gavel_ranker {
   gavel::Ranker ranker;
+  struct Judge {
+    gavel::JudgeInfo info;
+    std::vector<gavel_text> labels;
+  };
+  std::deque<Judge> judges;  // of the ranker; a deque, so that views of them stay
 };
 
 struct gavel_ranking {

@@ -9,7 +9,7 @@ gavel_status gavel_aggregate(double* out, const gavel_verdict* verdicts, size_t 
     std::vector<gavel::Verdict> list;
     for (std::size_t i = 0; i < count; ++i) list.push_back(to_verdict(verdicts[i], i));
     const gavel::RankOptions how = to_options(options);
-    need(out, "out") = gavel::aggregate(how.aggregation, list, how.weights);
+    need(out, "out") = gavel::aggregate(how.aggregation, list, how.weights, how.stacking);
   });
 }
 

@@ -58,6 +58,26 @@ struct CallbackJudge {
   }
 };
 
+/// Keeps what a team's judges say of themselves, for views of it.
+void keep_judges(gavel_ranker& ranker) {
+  const auto infos = ranker.ranker.judges();
+  for (std::size_t i = ranker.judges.size(); i < infos.size(); ++i) {
+    auto& judge = ranker.judges.emplace_back(gavel_ranker::Judge{infos[i], {}});
+    judge.labels = views(judge.info.labels);
+  }
+}
+
+template <gavel::AnyJudge T>
+void add(gavel_ranker* ranker, T judge) {
+  need(ranker, "ranker").ranker.add(std::move(judge));
+  keep_judges(*ranker);
+}
+
+/// NULL means the team's own.
+std::optional<gavel::RankOptions> to_own(const gavel_rank_options* options) {
+  return options == nullptr ? std::nullopt : std::optional(to_options(options));
+}
+
 gavel_ranking* make_ranking(gavel::Ranking ranking) {
   auto handle = std::make_unique<gavel_ranking>();
   handle->ranking = std::move(ranking);
@@ -75,7 +95,40 @@ gavel_ranking* make_ranking(gavel::Ranking ranking) {
 gavel_status gavel_ranker_create(gavel_ranker** out, const gavel_model* model) {
   return guard([&] {
     need_out(out);
-    *out = model == nullptr ? new gavel_ranker() : new gavel_ranker{gavel::Ranker(gavel::Generator(model->model))};
+    *out = model == nullptr ? new gavel_ranker() : new gavel_ranker{gavel::Ranker(gavel::Generator(model->model)), {}};
+  });
+}
+
+gavel_status gavel_ranker_open(gavel_ranker** out, const char* path, const gavel_open_options* options) {
+  return guard([&] {
+    need_out(out);
+    auto ranker =
+        std::make_unique<gavel_ranker>(gavel_ranker{gavel::Ranker::open(to_path(path), to_options(options)), {}});
+    keep_judges(*ranker);
+    *out = ranker.release();
+  });
+}
+
+gavel_status gavel_ranker_get_options(gavel_rank_options* out, const gavel_ranker* ranker) {
+  return guard([&] { fill_sized(out, view(need(ranker, "ranker").ranker.options())); });
+}
+
+gavel_status gavel_ranker_get_model(gavel_model** out, const gavel_ranker* ranker) {
+  return guard([&] {
+    need_out(out);
+    if (auto model = need(ranker, "ranker").ranker.model()) *out = new gavel_model(std::move(*model));
+  });
+}
+
+gavel_status gavel_ranker_count_judges(size_t* out, const gavel_ranker* ranker) {
+  return guard([&] { need(out, "out") = need(ranker, "ranker").judges.size(); });
+}
+
+gavel_status gavel_ranker_get_judge(gavel_judge_info* out, const gavel_ranker* ranker, size_t judge) {
+  return guard([&] {
+    const auto& judges = need(ranker, "ranker").judges;
+    check_index(judge, judges.size());
+    fill_sized(out, view(judges[judge].info, judges[judge].labels));
   });
 }
 
@@ -84,15 +137,14 @@ void gavel_ranker_destroy(gavel_ranker* ranker) {
 }
 
 gavel_status gavel_ranker_add_judge(gavel_ranker* ranker, const gavel_judge* judge) {
-  return guard([&] { need(ranker, "ranker").ranker.add(SharedJudge{need(judge, "judge").judge}); });
+  return guard([&] { add(ranker, SharedJudge{need(judge, "judge").judge}); });
 }
 
 gavel_status gavel_ranker_add_callback_judge(gavel_ranker* ranker, const gavel_judge_info* info, gavel_judge_fn judge,
                                              void* payload) {
   return guard([&] {
     if (judge == nullptr) refuse("judge is NULL; pass the callback that judges");
-    need(ranker, "ranker")
-        .ranker.add(CallbackJudge{.info_ = to_info(info), .function = judge, .explain = nullptr, .payload = payload});
+    add(ranker, CallbackJudge{.info_ = to_info(info), .function = judge, .explain = nullptr, .payload = payload});
   });
 }
 
@@ -100,8 +152,7 @@ gavel_status gavel_ranker_add_explaining_judge(gavel_ranker* ranker, const gavel
                                                gavel_explain_fn judge, void* payload) {
   return guard([&] {
     if (judge == nullptr) refuse("judge is NULL; pass the callback that judges");
-    need(ranker, "ranker")
-        .ranker.add(CallbackJudge{.info_ = to_info(info), .function = nullptr, .explain = judge, .payload = payload});
+    add(ranker, CallbackJudge{.info_ = to_info(info), .function = nullptr, .explain = judge, .payload = payload});
   });
 }
 
@@ -112,7 +163,7 @@ gavel_status gavel_ranker_rank(gavel_ranking** out, gavel_ranker* ranker, const 
     need_out(out);
     *out = make_ranking(need(ranker, "ranker")
                             .ranker.rank(to_task(task), need(candidates, "candidates").generation.candidates,
-                                         to_options(options), to_cancel(cancel)));
+                                         to_own(options), to_cancel(cancel)));
   });
 }
 
@@ -122,7 +173,7 @@ gavel_status gavel_ranker_solve(gavel_ranking** out, gavel_ranker* ranker, const
   return guard([&] {
     need_out(out);
     *out = make_ranking(need(ranker, "ranker")
-                            .ranker.solve(to_task(task), to_options(generate), to_options(rank),
+                            .ranker.solve(to_task(task), to_options(generate), to_own(rank),
                                           to_callback(stream, payload), to_cancel(cancel)));
   });
 }

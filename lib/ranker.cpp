@@ -49,8 +49,9 @@ bool unwritten(const Candidate& candidate) {
 
 }  // namespace
 
-Ranking Ranker::rank(const Task& task, std::vector<Candidate> candidates, const RankOptions& options,
+Ranking Ranker::rank(const Task& task, std::vector<Candidate> candidates, const std::optional<RankOptions>& given,
                      const Cancel& cancel) {
+  const RankOptions& options = given ? *given : options_;
   if (candidates.empty())
     throw Error(ErrorCode::invalid_argument, "there are no candidates to rank; give at least one");
   check(options);
@@ -87,10 +88,11 @@ Ranking Ranker::rank(const Task& task, std::vector<Candidate> candidates, const 
     const bool none = unwritten(candidates[i]) || unwritten(candidates[first[i]]);
     ranked.verdicts = none ? std::vector<Verdict>(members_.size(), Verdict{0.0, std::nullopt, Decision::wrong})
                            : verdicts[place[first[i]]];
-    ranked.score = !members_.empty() ? aggregate(options.aggregation, ranked.verdicts, options.weights)
-                   : candidates[i].finish == FinishReason::stopped_by_probe
-                       ? 0.0
-                       : std::exp(std::min(likelihood(candidates[i]), 0.0));
+    const bool stopped = candidates[i].finish == FinishReason::stopped_by_probe;
+    ranked.score = members_.empty() && !stopped ? std::exp(std::min(likelihood(candidates[i]), 0.0))
+                   : none                       ? 0.0
+                                                : aggregate(options.aggregation, ranked.verdicts, options.weights,
+                                                            options.stacking, candidates[i].mean_logprob());
     ranked.multiplicity = multiplicity[first[i]];
     ranked.representative = static_cast<std::size_t>(candidates[first[i]].index);
     ranking.ranked.push_back(std::move(ranked));
@@ -104,10 +106,19 @@ Ranking Ranker::rank(const Task& task, std::vector<Candidate> candidates, const 
   return ranking;
 }
 
+std::vector<JudgeInfo> Ranker::judges() const {
+  std::vector<JudgeInfo> infos;
+  for (const Member& member : members_) infos.push_back(member.info());
+  return infos;
+}
+
 /// Before anything dear is done.
 void Ranker::check(const RankOptions& options) const {
   if (!members_.empty()) {
-    static_cast<void>(aggregate(options.aggregation, std::vector<Verdict>(members_.size()), options.weights));
+    static_cast<void>(
+        aggregate(options.aggregation, std::vector<Verdict>(members_.size()), options.weights, options.stacking));
+  } else if (options.aggregation == Aggregation::stacked) {
+    throw Error(ErrorCode::invalid_argument, "there is nothing to stack in a team without a judge; add the judges");
   } else if (!options.weights.empty()) {
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("{} weights for a team without a judge; add the judges or leave the weights out",

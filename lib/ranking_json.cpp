@@ -110,6 +110,15 @@ Json record(const Task& task) {
           {"id", task.id}};
 }
 
+Json record(const RankOptions& options) {
+  Json all = {{"aggregation", name(options.aggregation)}, {"weights", numbers(options.weights)}};
+  if (options.aggregation == Aggregation::stacked)
+    all["stacking"] = {{"bias", number(options.stacking.bias)},
+                       {"logprob_weight", number(options.stacking.logprob_weight)},
+                       {"logprob_mean", number(options.stacking.logprob_mean)}};
+  return all;
+}
+
 Json record(const SamplingOptions& options) {
   return {{"temperature", number(options.temperature)},
           {"top_k", options.top_k},
@@ -153,7 +162,7 @@ std::string Ranking::to_json() const {
                     {"task", record(task)},
                     {"generate_options", generate_options ? record(*generate_options) : Json(nullptr)},
                     {"generate_stats", generate_stats ? record(*generate_stats) : Json(nullptr)},
-                    {"options", {{"aggregation", name(options.aggregation)}, {"weights", numbers(options.weights)}}},
+                    {"options", record(options)},
                     {"judge_seconds", numbers(judge_seconds)},
                     {"reason", reason}};
   return all.dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -19,6 +20,7 @@ namespace gavel {
 struct RankOptions {
   Aggregation aggregation = Aggregation::mean_probability;
   std::vector<double> weights;  ///< one per judge, or empty for equal ones
+  Stacking stacking = {};       ///< of `stacked` alone
 };
 
 /// One candidate with all that was said of it.
@@ -49,6 +51,16 @@ struct Ranking {
 
 /// A team: one generator (optional, for `solve`) and any number of judges. Without judges the candidates' mean
 /// log-probability decides. Not thread-safe.
+///
+/// A team file (NAME.team.json, which `gavel team fit` writes) names a team's bundles and holds its stacking, fitted on
+/// labelled candidates. It says, by paths relative to itself or absolute:
+///     {"format": 1,
+///      "generator": {"bundle": PATH, "digest": SHA-256 of gavel.json},    or null: it ranks given candidates
+///      "members": [{"bundle": PATH, of a bundle or of an adapter in one (BUNDLE/adapters/NAME),
+///                   "kind": "probe", "classifier" or "verbalizer",
+///                   "digest": SHA-256 of gavel.json, or adapter.json, "weight": NUMBER}, ...],
+///      "stacking": {"bias": NUMBER, "logprob_weight": NUMBER, "logprob_mean": NUMBER}}
+/// and what it was fitted on, which the library does not read.
 class Ranker {
  public:
   Ranker() = default;
@@ -56,7 +68,23 @@ class Ranker {
   Ranker(Ranker&&) = default;
   Ranker& operator=(Ranker&&) = default;
 
-  /// Adds a judge: gavel::Judge or anything that satisfies AnyJudge (a linter, a test runner, a remote model).
+  /// The team of a team file; its generator and judges on one base bundle share it. `options` are each model's, except
+  /// for `pin`: the expected SHA-256 of the team file, and with it of all that it names. Throws what Model::open does,
+  /// and corrupt_bundle for a file that is no team or names a bundle that is another one by now; nothing of that, or of
+  /// another base beneath a named adapter, is loaded.
+  [[nodiscard]] static Ranker open(const std::filesystem::path& team_file, const OpenOptions& options = {});
+
+  /// How this team ranks where it is not told: as its file says, or else RankOptions's defaults.
+  [[nodiscard]] const RankOptions& options() const { return options_; }
+
+  /// Its judges, in order.
+  [[nodiscard]] std::vector<JudgeInfo> judges() const;
+
+  /// The generator's model, where there is one; it is shared.
+  [[nodiscard]] std::optional<Model> model() const;
+
+  /// Adds a judge: gavel::Judge or anything that satisfies AnyJudge (a linter, a test runner, a remote model). In a
+  /// team that stacks, it has weight 1: a p_correct of 0.5 says nothing, one of 0 puts a candidate last.
   template <AnyJudge T>
   Ranker& add(T judge) {
     auto shared = std::make_shared<T>(std::move(judge));
@@ -64,6 +92,7 @@ class Ranker {
                         [shared](const Task& task, const std::vector<Candidate>& candidates, const Cancel& cancel) {
                           return std::vector<Verdict>(shared->judge(task, candidates, cancel));
                         }});
+    if (options_.aggregation == Aggregation::stacked) options_.weights.push_back(1);
     return *this;
   }
 
@@ -71,12 +100,14 @@ class Ranker {
   /// Best first: by score, ties by mean log-probability, then by order. Candidates whose indices are not distinct are
   /// numbered in their order. Throws invalid_argument for no candidates, weights that do not fit the judges, or a judge
   /// that gives another number of verdicts or a p_correct outside [0, 1]; what a judge throws reaches the caller.
-  [[nodiscard]] Ranking rank(const Task& task, std::vector<Candidate> candidates, const RankOptions& options = {},
-                             const Cancel& cancel = {});
+  /// Where no options are given, the team's own count.
+  [[nodiscard]] Ranking rank(const Task& task, std::vector<Candidate> candidates,
+                             const std::optional<RankOptions>& options = {}, const Cancel& cancel = {});
 
   /// Generates, judges and ranks.
-  [[nodiscard]] Ranking solve(const Task& task, const GenerateOptions& generate = {}, const RankOptions& options = {},
-                              const StreamCallback& stream = {}, const Cancel& cancel = {});
+  [[nodiscard]] Ranking solve(const Task& task, const GenerateOptions& generate = {},
+                              const std::optional<RankOptions>& options = {}, const StreamCallback& stream = {},
+                              const Cancel& cancel = {});
 
  private:
   struct Member {
@@ -86,6 +117,7 @@ class Ranker {
   void check(const RankOptions& options) const;
   std::shared_ptr<Generator> generator_;  // never shared: so that ranking alone does not link the generator
   std::vector<Member> members_;
+  RankOptions options_;
 };
 
 }  // namespace gavel

@@ -1,4 +1,5 @@
-/* The C ABI from C99: bad input without any model; with a bundle as argument, the whole line on it. */
+/* The C ABI from C99: bad input without any model; with a bundle and a team file of
+   two judges as arguments, the whole line on them. */
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -73,6 +74,14 @@ static void test_missing_bundle(void) {
   CHECK(gavel_model_open(&model, "no/such/bundle.gavel", &options) == GAVEL_NOT_FOUND);
 }
 
+static void test_missing_team(void) {
+  gavel_ranker* ranker = (gavel_ranker*)&failures;
+  CHECK(gavel_ranker_open(&ranker, "no/such.team.json", NULL) == GAVEL_NOT_FOUND && ranker == NULL);
+  SAYS("no/such.team.json");
+  CHECK(gavel_ranker_open(&ranker, NULL, NULL) == GAVEL_INVALID_ARGUMENT);
+  CHECK(gavel_ranker_open(NULL, "x", NULL) == GAVEL_INVALID_ARGUMENT);
+}
+
 static void test_missing_tokenizer(void) {
   gavel_tokenizer* tokenizer = NULL;
   CHECK(gavel_tokenizer_open(&tokenizer, "no/such/tokenizer.json") == GAVEL_NOT_FOUND);
@@ -126,6 +135,20 @@ static void test_aggregate(void) {
   options.aggregation = 99;
   CHECK(gavel_aggregate(&score, verdicts, 2, &options) == GAVEL_INVALID_ARGUMENT);
   SAYS("99");
+  options.aggregation = GAVEL_STACKED;
+  CHECK(gavel_aggregate(&score, verdicts, 2, &options) == GAVEL_INVALID_ARGUMENT);
+  SAYS("weights");
+  options.weight_count = 2;
+  options.bias = 0.69314718055994531;                                /* ln 2 */
+  options.logprob_weight = 2;                                        /* of no log-probability here */
+  CHECK(gavel_aggregate(&score, verdicts, 2, &options) == GAVEL_OK); /* odds 2 * (1/4)^3 * 4 */
+  CHECK(fabs(score - 1.0 / 9) < 1e-12);
+  options.logprob_weight = -2;
+  CHECK(gavel_aggregate(&score, verdicts, 2, &options) == GAVEL_INVALID_ARGUMENT);
+  SAYS("logprob_weight -2");
+  options.size = offsetof(gavel_rank_options, bias); /* as a header had it that knew of no stacking */
+  CHECK(gavel_aggregate(&score, verdicts, 2, &options) == GAVEL_OK);
+  CHECK(fabs(score - 1.0 / 17) < 1e-12);
   verdicts[0].p_correct = NAN;
   CHECK(gavel_aggregate(&score, verdicts, 2, NULL) == GAVEL_INVALID_ARGUMENT);
   CHECK(gavel_aggregate(&score, NULL, 2, NULL) == GAVEL_INVALID_ARGUMENT);
@@ -265,15 +288,26 @@ static void test_own_judge(void) {
   gavel_ranked ranked;
   gavel_candidate best;
   gavel_task task;
+  gavel_rank_options options;
+  gavel_model* model = (gavel_model*)&failures;
   gavel_text json;
+  size_t count = 9;
   double seconds = -1;
   int refusal = 0;
   CHECK(gavel_ranker_create(&ranker, NULL) == GAVEL_OK);
+  CHECK(gavel_ranker_count_judges(&count, ranker) == GAVEL_OK && count == 0);
+  CHECK(gavel_ranker_get_model(&model, ranker) == GAVEL_OK && model == NULL);
+  options.size = sizeof options;
+  CHECK(gavel_ranker_get_options(&options, ranker) == GAVEL_OK);
+  CHECK(options.aggregation == GAVEL_MEAN_PROBABILITY && options.weight_count == 0);
   CHECK(gavel_judge_info_init(&info, sizeof info) == GAVEL_OK);
   info.name = text("ruler");
   info.kind = text("length");
   CHECK(gavel_ranker_add_callback_judge(ranker, &info, NULL, NULL) == GAVEL_INVALID_ARGUMENT);
   CHECK(gavel_ranker_add_callback_judge(ranker, &info, judge_by_length, &refusal) == GAVEL_OK);
+  CHECK(gavel_ranker_count_judges(&count, ranker) == GAVEL_OK && count == 1);
+  CHECK(gavel_ranker_get_judge(&info, ranker, 1) == GAVEL_INVALID_ARGUMENT);
+  CHECK(gavel_ranker_get_judge(&info, ranker, 0) == GAVEL_OK && equals(info.name, "ruler"));
   CHECK(gavel_candidates_create(&list) == GAVEL_OK);
   CHECK(gavel_task_init(&task, sizeof task) == GAVEL_OK);
   task.prompt = text("int sum(int a, int b) {");
@@ -654,10 +688,47 @@ static void test_bundle(const char* path) {
   test_team(model, &task);
 }
 
+/* A team of two judges: what it says of itself, and how it ranks where it is not told. */
+static void test_team_file(const char* path) {
+  gavel_ranker* ranker = NULL;
+  gavel_ranking* ranking = NULL;
+  gavel_model* model = NULL;
+  gavel_candidates* list = NULL;
+  gavel_rank_options options;
+  gavel_judge_info info;
+  gavel_ranked ranked;
+  gavel_task task;
+  double score = 0;
+  size_t count = 0;
+  CHECK(gavel_ranker_open(&ranker, path, NULL) == GAVEL_OK);
+  if (ranker == NULL) return;
+  CHECK(gavel_ranker_count_judges(&count, ranker) == GAVEL_OK && count == 2);
+  info.size = sizeof info;
+  CHECK(gavel_ranker_get_judge(&info, ranker, 1) == GAVEL_OK && info.digest.size == 64 && info.label_count == 2);
+  CHECK(gavel_ranker_get_model(&model, ranker) == GAVEL_OK && model != NULL);
+  gavel_model_destroy(model);
+  options.size = sizeof options;
+  CHECK(gavel_ranker_get_options(&options, ranker) == GAVEL_OK);
+  CHECK(options.aggregation == GAVEL_STACKED && options.weight_count == 2);
+  CHECK(gavel_candidates_create(&list) == GAVEL_OK);
+  CHECK(gavel_candidates_add_text(list, text("    return 2 * x\n")) == GAVEL_OK);
+  CHECK(gavel_task_init(&task, sizeof task) == GAVEL_OK);
+  task.prompt = text("def double(x):\n");
+  task.language = GAVEL_PYTHON;
+  CHECK(gavel_ranker_rank(&ranking, ranker, &task, list, NULL, NULL) == GAVEL_OK);
+  ranked.size = sizeof ranked;
+  CHECK(gavel_ranking_get_ranked(&ranked, ranking, 0) == GAVEL_OK && ranked.verdict_count == 2);
+  CHECK(gavel_aggregate(&score, ranked.verdicts, 2, &options) == GAVEL_OK && ranked.score == score);
+  gavel_ranking_destroy(ranking);
+  gavel_candidates_destroy(list);
+  gavel_ranker_destroy(ranker);
+}
+
 int main(int argc, char** argv) {
   test_version();
   test_messages();
   test_missing_bundle();
+  test_missing_team();
   test_missing_tokenizer();
   test_sizes();
   test_aggregate();
@@ -668,6 +739,7 @@ int main(int argc, char** argv) {
   test_own_judge();
   test_explaining_judge();
   if (argc > 1) test_bundle(argv[1]);
+  if (argc > 2) test_team_file(argv[2]);
   printf("%s%s\n", failures == 0 ? "passed" : "FAILED", argc > 1 ? "" : " (no bundle given: input checks only)");
   return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

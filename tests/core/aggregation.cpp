@@ -31,6 +31,28 @@ TEST_CASE("verdicts become one score", "[core]") {
   CHECK(aggregate(Aggregation::maximum, team, {0, 1, 1}) == 0.5);
 }
 
+TEST_CASE("stacked judges add weighted log-odds", "[core]") {
+  const auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
+  const Stacking stacking{.bias = -0.5, .logprob_weight = 2, .logprob_mean = -0.75};
+  const std::vector<Verdict> team{{0.9, 3.0, Decision::correct}, verdict(0.2)};  // the second knows no log-odds
+  const double judges = -0.5 + 0.25 * 3.0 + 1.5 * std::log(0.2 / 0.8);
+  CHECK(aggregate(Aggregation::stacked, team, {0.25, 1.5}, stacking) == Approx(sigmoid(judges)));
+  CHECK(aggregate(Aggregation::stacked, team, {0.25, 1.5}, stacking, -0.75) == Approx(sigmoid(judges)));
+  CHECK(aggregate(Aggregation::stacked, team, {0.25, 1.5}, stacking, -0.5) == Approx(sigmoid(judges + 0.5)));
+  CHECK(aggregate(Aggregation::stacked, team, {0.25, 1.5}, stacking, NAN) == Approx(sigmoid(judges)));
+  CHECK(aggregate(Aggregation::stacked, {{0.9, HUGE_VAL, Decision::correct}}, {1}) == Approx(0.9));
+  CHECK(aggregate(Aggregation::stacked, {verdict(1), verdict(0)}, {1, 1}) == Approx(0.5));
+  const std::vector<double> weights{1, 1};
+  CHECK_THROWS_WITH(aggregate(Aggregation::stacked, team), ContainsSubstring("weights"));
+  CHECK_THROWS_WITH(aggregate(Aggregation::stacked, team, {1}), ContainsSubstring("1 weights for 2 judges"));
+  CHECK_THROWS_WITH(aggregate(Aggregation::stacked, team, {1, -1}), ContainsSubstring("weight 1 is -1"));
+  CHECK_THROWS_WITH(aggregate(Aggregation::stacked, team, weights, {.bias = NAN}), ContainsSubstring("bias nan"));
+  CHECK_THROWS_WITH(aggregate(Aggregation::stacked, team, weights, {.logprob_weight = -1}),
+                    ContainsSubstring("logprob_weight -1"));
+  CHECK_THROWS_WITH(aggregate(Aggregation::stacked, team, weights, {.logprob_mean = HUGE_VAL}),
+                    ContainsSubstring("logprob_mean inf"));
+}
+
 TEST_CASE("certain judges and huge weights leave the score in [0, 1]", "[core]") {
   const double most = std::numeric_limits<double>::max();
   CHECK(aggregate(Aggregation::mean_logit, {verdict(1), verdict(0)}) == Approx(0.5));
@@ -64,7 +86,7 @@ TEST_CASE("verdicts and weights that mean nothing are refused", "[core]") {
 
 TEST_CASE("aggregations have names", "[core]") {
   for (const auto how : {Aggregation::mean_probability, Aggregation::mean_logit, Aggregation::vote,
-                         Aggregation::minimum, Aggregation::maximum})
+                         Aggregation::minimum, Aggregation::maximum, Aggregation::stacked})
     CHECK(parse_aggregation(name(how)) == how);
   CHECK_THROWS_WITH(parse_aggregation("median"), ContainsSubstring("median") && ContainsSubstring("mean_logit"));
 }

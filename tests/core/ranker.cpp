@@ -135,12 +135,12 @@ TEST_CASE("a team's judges are aggregated as asked", "[core]") {
   team.add(FakeJudge{"a", {{"x", 0.6}, {"y", 0.9}}}).add(FakeJudge{"b", {{"x", 0.6}, {"y", 0.1}}});
   const std::vector<Candidate> candidates{candidate("x"), candidate("y")};
   CHECK(team.rank(task, candidates).best().candidate.index == 0);
-  CHECK(team.rank(task, candidates, {Aggregation::maximum, {}}).best().candidate.index == 1);
-  CHECK(team.rank(task, candidates, {Aggregation::vote, {}}).best().score == 1);
-  CHECK(team.rank(task, candidates, {Aggregation::mean_probability, {3, 1}}).best().candidate.index == 1);
+  CHECK(team.rank(task, candidates, RankOptions{Aggregation::maximum, {}}).best().candidate.index == 1);
+  CHECK(team.rank(task, candidates, RankOptions{Aggregation::vote, {}}).best().score == 1);
+  CHECK(team.rank(task, candidates, RankOptions{Aggregation::mean_probability, {3, 1}}).best().candidate.index == 1);
   CHECK(team.rank(task, candidates).best().verdicts.size() == 2);
   CHECK(code_of([&] {
-          static_cast<void>(team.rank(task, candidates, {Aggregation::vote, {1}}));
+          static_cast<void>(team.rank(task, candidates, RankOptions{Aggregation::vote, {1}}));
         }) == ErrorCode::invalid_argument);
 }
 
@@ -153,8 +153,40 @@ TEST_CASE("without judges the likelihood decides", "[core]") {
   CHECK_THAT(ranking.reason, ContainsSubstring("no judge was asked"));
   CHECK_THAT(team.rank(task, {candidate("x"), candidate("y")}).reason, ContainsSubstring("came first"));
   CHECK(code_of([&] {
-          static_cast<void>(team.rank(task, {candidate("x")}, {Aggregation::vote, {1}}));
+          static_cast<void>(team.rank(task, {candidate("x")}, RankOptions{Aggregation::vote, {1}}));
         }) == ErrorCode::invalid_argument);
+}
+
+TEST_CASE("a stacked team adds log-odds and the log-probability", "[core]") {
+  Ranker team;
+  team.add(FakeJudge{"a", {{"x", 0.5}, {"y", 0.5}, {"z", 0.5}}});
+  const RankOptions stacked{Aggregation::stacked, {1}, {.bias = 5, .logprob_weight = 2, .logprob_mean = -1}};
+  const std::vector<Candidate> candidates{candidate("x", {-1.5}), candidate("y"), candidate("z", {-0.5}),
+                                          candidate(" ", {-0.1F})};
+  const Ranking ranking = team.rank(task, candidates, stacked);
+  CHECK(order(ranking) == std::vector<int>{2, 1, 0, 3});
+  CHECK(ranking.ranked[0].score == Approx(1 / (1 + std::exp(-6.0))));
+  CHECK(ranking.ranked[1].score == Approx(1 / (1 + std::exp(-5.0))));  // no log-probability: an average one
+  CHECK(ranking.ranked[2].score == Approx(1 / (1 + std::exp(-4.0))));
+  CHECK(ranking.ranked[3].score == 0);  // blank, whatever the bias
+  const auto json = nlohmann::json::parse(ranking.to_json());
+  CHECK(json["options"] ==
+        nlohmann::json({{"aggregation", "stacked"},
+                        {"weights", {1.0}},
+                        {"stacking", {{"bias", 5.0}, {"logprob_weight", 2.0}, {"logprob_mean", -1.0}}}}));
+  CHECK_THROWS_WITH(team.rank(task, candidates, RankOptions{Aggregation::stacked, {}}), ContainsSubstring("weights"));
+  CHECK_THROWS_WITH(Ranker().rank(task, candidates, RankOptions{Aggregation::stacked, {}}),
+                    ContainsSubstring("add the judges"));
+}
+
+TEST_CASE("a team says who is in it and how it ranks", "[core]") {
+  Ranker team;
+  team.add(FakeJudge{"a", {}}).add(FakeJudge{"b", {}});
+  REQUIRE(team.judges().size() == 2);
+  CHECK(team.judges()[1].name == "b");
+  CHECK(!team.model());
+  CHECK(team.options().aggregation == Aggregation::mean_probability);
+  CHECK(team.options().weights.empty());
 }
 
 TEST_CASE("indices are kept where they tell candidates apart", "[core]") {
@@ -224,7 +256,7 @@ TEST_CASE("the record is JSON that any reader takes", "[core]") {
   std::vector<Candidate> candidates{candidate("x\xFF", {-0.1F, NAN}), candidate("y")};
   candidates[0].tokens = {1, 2};
   candidates[0].p_correct = HUGE_VALF;
-  Ranking ranking = team.rank(task, candidates, {Aggregation::mean_logit, {2.5}});
+  Ranking ranking = team.rank(task, candidates, RankOptions{Aggregation::mean_logit, {2.5}});
   ranking.generate_options.emplace();
   ranking.generate_options->sampling.seed = ~std::uint64_t{0};
   ranking.generate_stats.emplace();

@@ -18,8 +18,7 @@ from typer.testing import CliRunner
 import gavel
 from gavel.cli.app import app
 from gavel.toolkit import bundle as bundles
-from gavel.toolkit import calibrate as calibrating
-from gavel.toolkit import calibration, labelled
+from gavel.toolkit import calibration, judge_place, labelled
 from gavel.toolkit.calibrate import calibrate
 from gavel.toolkit.errors import ToolkitError
 
@@ -233,7 +232,7 @@ def test_rows_with_verdicts_ask_nobody(tiny_copy: Path, validation: Path, monkey
     def nobody(*_: object) -> None:
         raise AssertionError("the judge was asked")
 
-    monkeypatch.setattr(calibrating._Asked, "__call__", nobody)
+    monkeypatch.setattr(judge_place.AskedJudge, "__call__", nobody)
     assert calibrate(tiny_copy, validation, kind="verbalizer").data.asked == 0
 
 

@@ -693,9 +693,10 @@ def test_rank_judges_the_same_once() -> None:
     assert ranking.best.verdicts[0].logit is None and ranking.generator_digest == ""
 
 
-@pytest.mark.parametrize("aggregation", ["mean_probability", "mean_logit", "vote", "minimum", "maximum"])
+@pytest.mark.parametrize("aggregation", ["mean_probability", "mean_logit", "vote", "minimum", "maximum", "stacked"])
 def test_aggregations(aggregation: str) -> None:
-    ranking = gavel.Ranker(judges=[ByLength(), ByLength()]).rank(TASK, ["aaaa", "a"], aggregation=aggregation)
+    team = gavel.Ranker(judges=[ByLength(), ByLength()])
+    ranking = team.rank(TASK, ["aaaa", "a"], aggregation=aggregation, weights=[1, 1])
     assert ranking.best.candidate.text == "a" or aggregation == "vote"
 
 

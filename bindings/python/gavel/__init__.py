@@ -25,7 +25,7 @@ from gavel.errors import (
 from gavel.generator import GenerateOptions, Generation, Generator, StreamEvent
 from gavel.judge import AnyJudge, Judge, OperatingPoint, tap, tap_tokens
 from gavel.model import MemoryEstimate, Model
-from gavel.ranker import Ranked, Ranker, Ranking
+from gavel.ranker import Ranked, Ranker, Ranking, RankOptions, Stacking
 from gavel.task import Candidate, GenerateStats, JudgeInfo, Task, Verdict
 from gavel.tokenizer import Tokenizer
 
@@ -51,9 +51,11 @@ __all__ = [
     "NotFound",
     "OperatingPoint",
     "OutOfMemory",
+    "RankOptions",
     "Ranked",
     "Ranker",
     "Ranking",
+    "Stacking",
     "StreamEvent",
     "Task",
     "Tokenizer",

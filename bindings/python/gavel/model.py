@@ -28,6 +28,16 @@ class MemoryEstimate:
     total: int
 
 
+def open_options(device: str, pin: str, verify_weights: bool, self_test: bool) -> Fields:
+    """A gavel_open_options."""
+    options = Fields(initialised("gavel_open_options"))
+    options.c_string("device", device)
+    options.c_string("pin", pin)
+    options.number("verify_weights", int(verify_weights))
+    options.number("self_test", int(self_test))
+    return options
+
+
 class Model(Handle):
     """A loaded bundle: immutable, and shared by any number of generators and judges in any threads."""
 
@@ -47,11 +57,7 @@ class Model(Handle):
         ``device`` is "cpu", "cuda" or "cuda:N"; ``pin`` the expected ``digest``; ``verify_weights`` hashes the weights
         too (program and tokenizer always are); ``self_test`` runs the bundle's self-test and fails closed.
         """
-        options = Fields(initialised("gavel_open_options"))
-        options.c_string("device", device)
-        options.c_string("pin", pin)
-        options.number("verify_weights", int(verify_weights))
-        options.number("self_test", int(self_test))
+        options = open_options(device, pin, verify_weights, self_test)
         new = ffi.new("gavel_model **")
         check(lib().gavel_model_open(new, c_string(bundle, "bundle"), options.struct))
         return cls(handle(new, lib().gavel_model_destroy))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Unpack
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, Literal, Self, Unpack, get_args
 
-from gavel._ffi import Fields, check, encode, ffi, handle, initialised, lib, read_text, sized
+from gavel._ffi import Fields, c_string, check, encode, ffi, handle, initialised, lib, read_text, sized
 from gavel._handle import Handle, exclusive
 from gavel.cancel import Cancel, cancellation
 from gavel.errors import InternalError, InvalidArgument
 from gavel.generator import Caught, GenerateOptions, Generator, StreamCallback, options_fields
 from gavel.judge import AnyJudge, Judge
-from gavel.model import Model
+from gavel.model import Model, open_options
 from gavel.task import (
     Candidate,
     GenerateStats,
@@ -32,7 +34,34 @@ from gavel.task import (
     verdict_fields,
 )
 
-Aggregation = Literal["mean_probability", "mean_logit", "vote", "minimum", "maximum"]
+Aggregation = Literal["mean_probability", "mean_logit", "vote", "minimum", "maximum", "stacked"]
+
+
+@dataclass(frozen=True)
+class Stacking:
+    """What ``stacked`` knows beside the judges' weights (stacked generalization, Wolpert 1992):
+
+    score = sigmoid(bias + sum of weight * log-odds + logprob_weight * (mean log-probability - logprob_mean))
+
+    with each judge's log-odds before calibration, or those of its ``p_correct`` where it gives none.
+    """
+
+    bias: float = 0.0
+    logprob_weight: float = 0.0
+    """Of the generator's mean log-probability per token; 0 or more."""
+    logprob_mean: float = 0.0
+    """Of the candidates of the fit; what a candidate without one counts as having."""
+
+
+@dataclass(frozen=True)
+class RankOptions:
+    """How a team ranks."""
+
+    aggregation: Aggregation = "mean_probability"
+    weights: list[float] = field(default_factory=list)
+    """One per judge, or none for equal ones."""
+    stacking: Stacking | None = None
+    """Of ``stacked`` alone."""
 
 
 @dataclass
@@ -87,15 +116,69 @@ class Ranker(Handle):
         model = generator.model if isinstance(generator, Generator) else generator
         new = ffi.new("gavel_ranker **")
         check(lib().gavel_ranker_create(new, ffi.NULL if model is None else model._handle))
-        super().__init__(handle(new, lib().gavel_ranker_destroy))
-        self.judges: list[AnyJudge] = []
-        self._callbacks: list[Any] = []
-        self._caught = Caught()
+        self._own(new)
         for judge in judges:
             self.add(judge)
 
+    @classmethod
+    def open(
+        cls,
+        team_file: str | os.PathLike[str],
+        *,
+        device: str = "cpu",
+        pin: str = "",
+        verify_weights: bool = False,
+        self_test: bool = False,
+    ) -> Self:
+        """The team of a team file, as ``gavel team fit`` writes it: a generator (or none), judges, and weights fitted
+        on labelled candidates, by which it ranks where it is not told otherwise. Models on one base bundle share it.
+
+        The options are those of `Model.open` for each model, but for ``pin``: the SHA-256 of the team file, and with it
+        of all that it names. Raises `CorruptBundle` where a bundle is not the one of the fit.
+        """
+        options = open_options(device, pin, verify_weights, self_test)
+        new = ffi.new("gavel_ranker **")
+        check(lib().gavel_ranker_open(new, c_string(team_file, "team_file"), options.struct))
+        team = cls.__new__(cls)
+        team._own(new)
+        return team
+
+    def _own(self, new: Any) -> None:
+        Handle.__init__(self, handle(new, lib().gavel_ranker_destroy))
+        self.judges: list[AnyJudge] = []
+        """Those that were added; an opened team has others (`infos`)."""
+        self._callbacks: list[Any] = []
+        self._caught = Caught()
+
+    @property
+    def options(self) -> RankOptions:
+        """How the team ranks where it is not told: as its file says, or else the defaults."""
+        found = sized("gavel_rank_options")
+        check(lib().gavel_ranker_get_options(found, self._handle))
+        aggregation = get_args(Aggregation)[found.aggregation]
+        stacking = Stacking(found.bias, found.logprob_weight, found.logprob_mean)
+        weights = ffi.unpack(found.weights, found.weight_count) if found.weight_count else []
+        return RankOptions(aggregation, weights, stacking if aggregation == "stacked" else None)
+
+    @cached_property
+    def model(self) -> Model | None:
+        """The generator's; None where the team has no generator."""
+        new = ffi.new("gavel_model **")
+        check(lib().gavel_ranker_get_model(new, self._handle))
+        return None if new[0] == ffi.NULL else Model(handle(new, lib().gavel_model_destroy))
+
+    def infos(self) -> list[JudgeInfo]:
+        """What the judges say of themselves, in their order."""
+        count, info, found = ffi.new("size_t *"), sized("gavel_judge_info"), []
+        check(lib().gavel_ranker_count_judges(count, self._handle))
+        for index in range(count[0]):
+            check(lib().gavel_ranker_get_judge(info, self._handle, index))
+            found.append(read_judge_info(info))
+        return found
+
     def add(self, judge: AnyJudge) -> Ranker:
-        """Adds a judge; its verdicts come in the order of adding."""
+        """Adds a judge; its verdicts come in the order of adding. In an opened team it has weight 1: a probability of
+        0.5 says nothing, one of 0 puts a candidate last."""
         if isinstance(judge, Judge):
             check(lib().gavel_ranker_add_judge(self._handle, judge._handle))
         else:
@@ -108,16 +191,21 @@ class Ranker(Handle):
         task: Task | str,
         candidates: Sequence[Candidate | str],
         *,
-        aggregation: Aggregation = "mean_probability",
+        aggregation: Aggregation | None = None,
         weights: Sequence[float] = (),
+        stacking: Stacking | None = None,
         cancel: Cancel | None = None,
         timeout: float | None = None,
     ) -> Ranking:
-        """Judges and orders given candidates; same ones are judged once. Best first."""
-        c_task, c_list, how = task_fields(task), candidate_list(candidates), _rank_options(aggregation, weights)
+        """Judges and orders given candidates; same ones are judged once. Best first.
+
+        Without ``aggregation`` and ``weights`` the team's own `options` count; weights alone are of
+        ``mean_probability``, and ``stacking`` goes with ``stacked``.
+        """
+        c_task, c_list, how = task_fields(task), candidate_list(candidates), _how(aggregation, weights, stacking)
         return self._run(
             lambda out, c_cancel, _stream: lib().gavel_ranker_rank(
-                out, self._handle, c_task.struct, c_list, how.struct, c_cancel
+                out, self._handle, c_task.struct, c_list, _struct(how), c_cancel
             ),
             None,
             cancel,
@@ -128,18 +216,19 @@ class Ranker(Handle):
         self,
         task: Task | str,
         *,
-        aggregation: Aggregation = "mean_probability",
+        aggregation: Aggregation | None = None,
         weights: Sequence[float] = (),
+        stacking: Stacking | None = None,
         stream: StreamCallback | None = None,
         cancel: Cancel | None = None,
         timeout: float | None = None,
         **options: Unpack[GenerateOptions],
     ) -> Ranking:
-        """Generates, judges and ranks."""
-        c_task, c_options, how = task_fields(task), options_fields(options), _rank_options(aggregation, weights)
+        """Generates, judges and ranks; see `rank`."""
+        c_task, c_options, how = task_fields(task), options_fields(options), _how(aggregation, weights, stacking)
         return self._run(
             lambda out, c_cancel, c_stream: lib().gavel_ranker_solve(
-                out, self._handle, c_task.struct, c_options.struct, how.struct, c_cancel, c_stream, ffi.NULL
+                out, self._handle, c_task.struct, c_options.struct, _struct(how), c_cancel, c_stream, ffi.NULL
             ),
             stream,
             cancel,
@@ -197,11 +286,22 @@ def _whole(verdict: Verdict | float) -> Verdict:
     return Verdict(float(verdict), None, "correct" if verdict >= 0.5 else "wrong")
 
 
-def _rank_options(aggregation: Aggregation, weights: Sequence[float]) -> Fields:
+def _how(aggregation: Aggregation | None, weights: Sequence[float], stacking: Stacking | None) -> Fields | None:
+    """A gavel_rank_options; None for the team's own."""
+    if stacking is not None and aggregation != "stacked":
+        raise InvalidArgument(f"a stacking is given with aggregation {aggregation!r}; it goes with 'stacked'")
+    if aggregation is None and not len(weights):
+        return None
     fields = Fields(initialised("gavel_rank_options"))
-    fields.number("aggregation", number_of(aggregation, Aggregation, "aggregation"))
+    fields.number("aggregation", number_of(aggregation or "mean_probability", Aggregation, "aggregation"))
     fields.array("double", "weights", "weight_count", weights)
+    for name, value in asdict(stacking or Stacking()).items():
+        fields.number(name, value)
     return fields
+
+
+def _struct(fields: Fields | None) -> Any:
+    return ffi.NULL if fields is None else fields.struct
 
 
 def _read_ranking(c_ranking: Any) -> Ranking:

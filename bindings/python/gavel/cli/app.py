@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gavel._version import __version__
-from gavel.cli import adapt, calibrate, data, export, generate, inspect, judge, pull, rank, solve, study, train
+from gavel.cli import adapt, calibrate, data, export, generate, inspect, judge, pull, rank, solve, study, teams, train
 
 app = typer.Typer(
     name="gavel",
@@ -58,3 +58,6 @@ for name, function, examples in (
 data.app.command("convert", epilog=_epilog(data.CONVERT_EXAMPLES))(data.convert)
 data.app.command("split", epilog=_epilog(data.SPLIT_EXAMPLES))(data.split)
 app.add_typer(data.app)
+teams.app.command("fit", epilog=_epilog(teams.FIT_EXAMPLES))(teams.fit)
+teams.app.command("show", epilog=_epilog(teams.SHOW_EXAMPLES))(teams.show)
+app.add_typer(teams.app)

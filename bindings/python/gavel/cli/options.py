@@ -51,7 +51,9 @@ def _number(panel: str, *names: str, help: str, **more: Any) -> Any:
 
 INPUT, OUTPUT, TEAM, SAMPLING = "Tasks", "Output", "Team", "Writing candidates"
 
-GeneratorBundle = Annotated[Path, _of(TEAM, "--generator", "-g", metavar="BUNDLE", help="Who writes.")]
+_GENERATOR = _of(TEAM, "--generator", "-g", metavar="BUNDLE", help="Who writes.")
+GeneratorBundle = Annotated[Path, _GENERATOR]
+OptionalGenerator = Annotated[Path | None, _GENERATOR]
 Device = Annotated[str, _of(TEAM, "--device", help="cpu, cuda or cuda:N.")]
 Rows = Annotated[Path, typer.Argument(metavar="ROWS.jsonl", help="Rows with task_id, prompt and candidates.")]
 Limit = Annotated[int | None, _of(INPUT, "--limit", min=1, help="Only the first so many rows.")]
@@ -143,17 +145,27 @@ class OptionalOutput:
 
 @dataclass
 class Scoring:
-    """How the judges' verdicts become one score."""
+    """How the judges' verdicts become one score, or the file that says it and who they are."""
 
-    aggregation: Annotated[Aggregation, _of(TEAM, "--aggregation", help="How verdicts become one score.")] = (
-        Aggregation.mean_probability
-    )
+    aggregation: Annotated[
+        Aggregation | None,
+        _of(TEAM, "--aggregation", help="How verdicts become one score. Default: mean_probability."),
+    ] = None
     weight: Annotated[
         list[float] | None, _number(TEAM, "--weight", min=0, help="A judge's weight, once for each judge in order.")
     ] = None
+    team: Annotated[
+        Path | None,
+        _of(
+            TEAM,
+            "--team",
+            metavar="NAME.team.json",
+            help="A file of gavel team fit, which brings its generator, judges and weights.",
+        ),
+    ] = None
 
     def options(self) -> dict[str, Any]:
-        name: AggregationName = self.aggregation.value
+        name: AggregationName = (self.aggregation or Aggregation.mean_probability).value
         return {"aggregation": name, "weights": self.weight or []}
 
 

@@ -11,12 +11,13 @@ from gavel.cli.groups import grouped
 from gavel.cli.options import Device, FileOutput, Judges, RowsInput, Scoring
 from gavel.cli.progress import Bar
 from gavel.cli.run import Job, perform, ranking_record
-from gavel.cli.team import Models
+from gavel.cli.team import Models, open_team
 from gavel.toolkit.datasets import Row
 
 EXAMPLES = """
 gavel rank candidates.jsonl -o ranked.jsonl -j judge.gavel
 gavel rank judged.jsonl -o ranked.jsonl --aggregation mean_logit
+gavel rank candidates.jsonl -o ranked.jsonl --team mine.team.json
 """
 
 
@@ -26,21 +27,25 @@ def rank(given: RowsInput, writing: FileOutput, scoring: Scoring, judge: Judges 
     """Judge candidates and pick the best of each task.
 
     Without --judge the verdicts that gavel judge wrote into the rows are put together; where there are none, the
-    candidates' log-probability decides. After a kill the same command goes on where it stopped.
+    candidates' log-probability decides; --team brings judges and weights, and asks anew. After a kill the same command
+    goes on where it stopped.
     """
     todo = rows.read(given.rows, given.limit)
-    how = scoring.options()
-    judges = Models(device).judges(judge)
-    recorded = [] if judge else rows.RecordedJudge.of(todo)
-    infos = [each.info() for each in [*judges, *recorded]]
-    team = gavel.Ranker(None, [*judges, *recorded])
+    how = arguments = scoring.options()
+    recorded = [] if judge or scoring.team else rows.RecordedJudge.of(todo)
+    if scoring.team:
+        team = open_team(scoring, device, judge=judge)
+        how, arguments = asdict(team.options), {}
+    else:
+        team = gavel.Ranker(None, [*Models(device).judges(judge), *recorded])
+    infos = team.infos()
 
     def work(row: Row, _progress: Bar) -> Row:
         task = rows.task_of(row, given.prompting, None)
         candidates = rows.candidates_of(row)
         for each in recorded:
             each.row = row
-        ranking = team.rank(task, candidates, timeout=given.timeout, **how)
+        ranking = team.rank(task, candidates, timeout=given.timeout, **arguments)
         record = ranking_record(task.prompting, ranking, how)
         return row | {
             "candidates": rows.ranking_rows(ranking, row["candidates"]),

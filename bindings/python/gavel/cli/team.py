@@ -6,13 +6,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+import typer
+
 import gavel
 from gavel.cli.errors import CommandError
+from gavel.cli.options import Scoring
 from gavel.judge import JudgeKind
 from gavel.toolkit.bundle import base_of
 
 KINDS = get_args(JudgeKind)
-NO_JUDGE = "none"
+NO_JUDGE, AUTOMATIC = "none", "automatic"
+
+
+def place_of(named: str, own: Path | None) -> tuple[Path, JudgeKind | None]:
+    """Folder and kind of a judge by BUNDLE, BUNDLE:KIND, or the KIND alone where there is a bundle of the team's own;
+    no kind where the bundle chooses."""
+    bundle, colon, kind = named.rpartition(":")
+    if own is not None and named in KINDS and not Path(named).exists():
+        folder, kind = own, named
+    elif colon and kind in KINDS:
+        folder = Path(bundle)
+    else:
+        folder, kind = Path(named), AUTOMATIC
+    return folder, None if kind == AUTOMATIC else kind  # type: ignore[return-value]
 
 
 class Models:
@@ -35,16 +51,9 @@ class Models:
         return self._opened[key]
 
     def judge(self, named: str, own: Path | None = None, **options: Any) -> gavel.Judge:
-        """A judge by BUNDLE, BUNDLE:KIND, or the KIND alone where there is a bundle of the team's own; options are
-        gavel.Judge's."""
-        bundle, colon, kind = named.rpartition(":")
-        if own is not None and named in KINDS and not Path(named).exists():
-            folder, kind = own, named
-        elif colon and kind in KINDS:
-            folder = Path(bundle)
-        else:
-            folder, kind = Path(named), "automatic"
-        return gavel.Judge(self.open(folder), kind, **options)
+        """A judge as `place_of` takes it; options are gavel.Judge's."""
+        folder, kind = place_of(named, own)
+        return gavel.Judge(self.open(folder), kind or "automatic", **options)
 
     def judges(self, named: Sequence[str] | None, own: Path | None = None, **options: Any) -> list[gavel.Judge]:
         """Those named; where none is, the own bundle's; with "none", nobody."""
@@ -54,8 +63,16 @@ class Models:
         if NO_JUDGE in named:
             raise CommandError(f"--judge {NO_JUDGE} stands beside other judges; give either")
         if not named and own is not None:
-            named = ["automatic"]
+            named = [AUTOMATIC]
         return [self.judge(each, own, **options) for each in named]
+
+
+def open_team(scoring: Scoring, device: str, **named: Any) -> gavel.Ranker:
+    """The team of --team; what it brings cannot be ``named`` beside it."""
+    for name, value in {"aggregation": scoring.aggregation, "weight": scoring.weight, **named}.items():
+        if value:
+            raise typer.BadParameter(f"--team brings its own --{name}; leave it out")
+    return gavel.Ranker.open(scoring.team, device=device)  # type: ignore[arg-type]
 
 
 def title(info: gavel.JudgeInfo) -> str:

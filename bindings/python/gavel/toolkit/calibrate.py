@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import gavel
 from gavel.toolkit import bundle as bundles
 from gavel.toolkit import calibration, datasets
 from gavel.toolkit.calibration import Calibration, Doubles, Method
-from gavel.toolkit.datasets import Progress, Row
+from gavel.toolkit.datasets import Progress
 from gavel.toolkit.errors import ToolkitError
+from gavel.toolkit.judge_place import AskedJudge, JudgePlace
 from gavel.toolkit.judging import note
-from gavel.toolkit.labelled import Labelled, candidates_of, labelled, labels_digest, task_of
+from gavel.toolkit.labelled import Labelled, labelled, labels_digest, require_both
 
 
 @dataclass(frozen=True)
@@ -55,16 +57,13 @@ def calibrate(
     """
     if folds < 2:
         raise ToolkitError(f"folds is {folds}; cross-validation needs 2 at least")
-    place = _Place.of(Path(target), kind)
+    place = JudgePlace.of(Path(target), kind)
     rows = [row for row in datasets.read_rows(labelled_jsonl) if row.get("candidates")]
     digest = labels_digest(rows)
-    if digest == place.trained_on:
-        raise ToolkitError(
-            f"{place.judge} was fitted on these very rows, where its log-odds flatter it, and is calibrated on "
-            "out-of-fold ones already; use rows that it has not seen"
-        )
-    data = labelled(rows, place.judge, place.kind, _Asked(place, device), progress)
-    _enough(data.passed, min_each, labelled_jsonl)
+    place.refuse_own_rows(digest)
+    asked = AskedJudge(place, partial(gavel.Model.open, device=device))
+    data = labelled(rows, place.judge, place.kind, asked, progress)
+    require_both(data.passed, min_each, labelled_jsonl)
     fitted = calibration.fit(method, data.logits, data.passed)
     if not _rises(fitted):
         raise ToolkitError(
@@ -82,19 +81,9 @@ def calibrate(
     said = {"calibration": fitted.manifest(), "validation": validation}
     if weights is not None:
         note(Path(weights), said)
-    place.write(said)
+    _write(place, said)
     methods = {each: calibration.figures(values, data.passed) for each, values in out_of_fold.items()}
     return CalibrationFit(place.judge, fitted.manifest(), validation, methods, data, out_of_fold[method])
-
-
-def _enough(passed: calibration.Bools, least: int, where: str | os.PathLike[str]) -> None:
-    right = int(passed.sum())
-    wrong = len(passed) - right
-    if min(right, wrong) < max(1, least):
-        raise ToolkitError(
-            f"{os.fspath(where)}: {right} candidates pass and {wrong} fail, a calibration needs {max(1, least)} of "
-            "either at least; label candidates of more tasks"
-        )
 
 
 def _rises(fitted: Calibration) -> bool:
@@ -103,51 +92,8 @@ def _rises(fitted: Calibration) -> bool:
     return fitted.scale > 0
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a judge is, and where its calibration goes."""
-
-    folder: Path
-    kind: str
-    judge: str  # as verdicts name it
-    trained_on: str | None  # digest of a probe's labels
-
-    @classmethod
-    def of(cls, folder: Path, kind: str | None) -> _Place:
-        base = bundles.base_of(folder)
-        if base is None:
-            manifest = bundles.read_manifest(folder)
-            name = manifest["name"]
-        else:
-            manifest = bundles.read_adapter(folder)
-            name = f"{bundles.read_manifest(base)['name']}+{manifest['name']}"
-        kinds = ["probe"] if manifest.get("probe") else []
-        kinds += [manifest["judge"]["type"]] if manifest.get("judge") else []
-        if not kinds or (kind is not None and kind not in kinds):
-            has = ", ".join(kinds) or "none; fit one with `gavel fit-probe`"
-            raise ToolkitError(f"{folder} has no {kind or 'judge'}; its judges are: {has}")
-        kind = kind or kinds[0]
-        trained_on = bundles.read_probe(folder).get("labels_sha256") if kind == "probe" else None
-        return cls(folder, kind, f"{name}:{kind}", trained_on)
-
-    def write(self, said: dict[str, Any]) -> None:
-        if self.kind == "probe":
-            bundles.add_probe(self.folder, bundles.read_probe(self.folder) | said)
-        else:
-            bundles.update_judge(self.folder, said)
-
-
-class _Asked:
-    """The judge itself, opened at the first candidate that no row has its verdict of."""
-
-    def __init__(self, place: _Place, device: str) -> None:
-        self._place, self._device = place, device
-        self._judge: Any = None
-
-    def __call__(self, row: Row, positions: list[int]) -> list[float]:
-        if self._judge is None:
-            base = bundles.base_of(self._place.folder)
-            model = gavel.Model.open(base or self._place.folder, device=self._device)
-            model = model if base is None else model.adapted(self._place.folder.resolve())
-            self._judge = gavel.Judge(model, self._place.kind)  # type: ignore[arg-type]
-        return [verdict.logit for verdict in self._judge.judge(task_of(row), candidates_of(row, positions))]
+def _write(place: JudgePlace, said: dict[str, Any]) -> None:
+    if place.kind == "probe":
+        bundles.add_probe(place.folder, bundles.read_probe(place.folder) | said)
+    else:
+        bundles.update_judge(place.folder, said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast, get_args
@@ -46,6 +47,8 @@ class Labelled:
     logits: NDArray[np.float64]
     passed: NDArray[np.bool_]
     problem: NDArray[np.int64]  # those of one source problem, in whatever language, have one number
+    task: NDArray[np.int64]  # the number of their row
+    mean_logprob: NDArray[np.float64]  # the generator's, per token; NaN where the rows do not have it
     tasks: int
     left_out: int  # empty candidates, and those whose tests could not be run
     asked: int  # candidates whose log-odds the rows did not have
@@ -56,6 +59,8 @@ def labelled(rows: list[Row], judge: str, kind: str, ask: Ask, progress: dataset
     logits: list[float | None] = []
     passed: list[bool] = []
     problem: list[int] = []
+    task: list[int] = []
+    mean_logprob: list[float | None] = []
     numbers: dict[str, int] = {}
     tasks = asked = 0
     for done, row in enumerate(rows, 1):
@@ -68,13 +73,33 @@ def labelled(rows: list[Row], judge: str, kind: str, ask: Ask, progress: dataset
         logits += [known[at] for at in usable]
         passed += [row["candidates"][at]["passed"] for at in usable]
         problem += [number] * len(usable)
+        task += [done - 1] * len(usable)
+        mean_logprob += [row["candidates"][at].get("mean_logprob") for at in usable]
         tasks, asked = tasks + bool(usable), asked + len(missing)
         if progress:
             progress(done, len(rows))
     left_out = sum(len(row["candidates"]) for row in rows) - len(passed)
     return Labelled(
-        np.array(logits, np.float64), np.array(passed, bool), np.array(problem, np.int64), tasks, left_out, asked
+        logits=np.array(logits, np.float64),
+        passed=np.array(passed, bool),
+        problem=np.array(problem, np.int64),
+        task=np.array(task, np.int64),
+        mean_logprob=np.array(mean_logprob, np.float64),
+        tasks=tasks,
+        left_out=left_out,
+        asked=asked,
     )
+
+
+def require_both(passed: NDArray[np.bool_], least: int, where: str | os.PathLike[str]) -> None:
+    """Raises ToolkitError for fewer than ``least`` candidates of either outcome."""
+    right = int(passed.sum())
+    wrong = len(passed) - right
+    if min(right, wrong) < max(1, least):
+        raise ToolkitError(
+            f"{os.fspath(where)}: {right} candidates pass and {wrong} fail, a fit needs {max(1, least)} of either at "
+            "least; label candidates of more tasks"
+        )
 
 
 def labels_digest(rows: list[Row]) -> str:
