@@ -91,8 +91,8 @@ Ranking Ranker::rank(const Task& task, std::vector<Candidate> candidates, const 
     const bool stopped = candidates[i].finish == FinishReason::stopped_by_probe;
     ranked.score = members_.empty() && !stopped ? std::exp(std::min(likelihood(candidates[i]), 0.0))
                    : none                       ? 0.0
-                                                : aggregate(options.aggregation, ranked.verdicts, options.weights,
-                                                            options.stacking, candidates[i].mean_logprob());
+                          : aggregate(options.aggregation, ranked.verdicts, options.weights, options.stacking,
+                                      candidates[i].mean_logprob());
     ranked.multiplicity = multiplicity[first[i]];
     ranked.representative = static_cast<std::size_t>(candidates[first[i]].index);
     ranking.ranked.push_back(std::move(ranked));
