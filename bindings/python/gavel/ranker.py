@@ -268,7 +268,8 @@ class Ranker(Handle):
                         f"judge {info.name!r} gave {len(verdicts)} verdicts for {len(candidates)} candidates"
                     )
                 for index, verdict in enumerate(verdicts):
-                    check(lib().gavel_verdicts_set(out, index, verdict_fields(_whole(verdict)).struct))
+                    said = verdict_fields(_whole(verdict))  # named, since it keeps alive what its struct points to
+                    check(lib().gavel_verdicts_set(out, index, said.struct))
             except BaseException as failure:  # reaches the caller of rank or solve
                 self._caught.failure = failure
                 lib().gavel_set_last_error(encode(str(failure)))

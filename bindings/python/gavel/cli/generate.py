@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
 import gavel
 from gavel.cli import rows
 from gavel.cli.errors import command
 from gavel.cli.groups import grouped
-from gavel.cli.options import Device, GeneratorBundle, OptionalOutput, Sampling, TasksInput
-from gavel.cli.progress import Bar
+from gavel.cli.options import Device, GeneratorBundle, OptionalOutput, Ray, Sampling, TasksInput
 from gavel.cli.run import Job, generation_record, perform, todo_of
 from gavel.cli.team import Models
+from gavel.cli.work import Facts, Stream, Worker
 from gavel.toolkit.datasets import Row
 
 EXAMPLES = """
 gavel generate tasks.jsonl -o candidates.jsonl -g model.gavel -n 10 --seed 1
 gavel generate --task begun.java -g model.gavel -n 3 --temperature 0.4
+gavel generate tasks.jsonl -o candidates.jsonl -g /shared/model.gavel --ray auto
 """
+
+
+@dataclass(frozen=True)
+class Generating:
+    """How to open a worker that writes candidates."""
+
+    given: TasksInput
+    generator: Path
+    options: gavel.GenerateOptions
+    device: str
+
+    @contextmanager
+    def open(self) -> Iterator[Worker]:
+        given, options = self.given, self.options
+        writer = gavel.Generator(Models(self.device).open(self.generator))
+
+        def work(row: Row, stream: Stream | None = None) -> Row:
+            task = rows.task_of(row, given.prompting, given.language)
+            made = writer.generate(task, stream=stream, timeout=given.timeout, **options)
+            record = generation_record(options, task.prompting, made.stats, writer.model)
+            return row | {"candidates": [rows.candidate_row(each) for each in made], "run": record}
+
+        yield Worker(Facts({"generator": writer.model.digest}), work)
 
 
 @command
@@ -26,6 +55,7 @@ def generate(
     writing: OptionalOutput,
     sampling: Sampling,
     device: Device = "cpu",
+    ray: Ray = None,
 ) -> None:
     """Write candidates for tasks.
 
@@ -33,17 +63,6 @@ def generate(
     """
     todo = todo_of(given, writing.output)
     options = sampling.options()
-    writer = gavel.Generator(Models(device).open(generator))
-
-    def work(row: Row, progress: Bar) -> Row:
-        task = rows.task_of(row, given.prompting, given.language)
-        made = writer.generate(task, stream=progress.stream, timeout=given.timeout, **options)
-        record = generation_record(options, task.prompting, made.stats, writer.model)
-        return row | {"candidates": [rows.candidate_row(each) for each in made], "run": record}
-
-    asked = {
-        "command": "generate",
-        "options": {**options, "prompting": given.prompting, "language": given.language, "device": device},
-        "bundles": {"generator": writer.model.digest},
-    }
-    perform(Job("generate", todo, work, asked, writes=True), writing, given.tasks)
+    asked = {**options, "prompting": given.prompting, "language": given.language, "device": device}
+    recipe = Generating(given, generator.absolute(), options, device)
+    perform(Job("generate", todo, recipe, asked, ray, writes=True), writing, given.tasks)

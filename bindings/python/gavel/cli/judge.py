@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 
 import gavel
 from gavel.cli import rows
-from gavel.cli.errors import CommandError, command, tell
+from gavel.cli.errors import CommandError, command
 from gavel.cli.groups import grouped
-from gavel.cli.options import Device, Feedback, FileOutput, Judges, Precision, RowsInput
-from gavel.cli.progress import Bar
+from gavel.cli.options import Device, Feedback, FileOutput, Judges, Precision, Ray, RowsInput
 from gavel.cli.run import Job, judging_record, perform
-from gavel.cli.team import Models
+from gavel.cli.team import NO_JUDGE, Models, absolute
+from gavel.cli.work import Facts, Stream, Worker
 from gavel.toolkit.datasets import Row
 
 EXAMPLES = """
@@ -20,12 +22,59 @@ gavel judge candidates.jsonl -o judged.jsonl -j judge.gavel
 gavel judge candidates.jsonl -o judged.jsonl -j model.gavel:probe -j model.gavel:verbalizer
 gavel judge candidates.jsonl -o judged.jsonl -j rankef.gavel --feedback
 gavel judge candidates.jsonl -o judged.jsonl -j calibrated.gavel --precision 0.95
+gavel judge candidates.jsonl -o judged.jsonl -j /shared/judge.gavel --ray auto
 """
 
 FEEDBACK_TOKENS = 256
 
 # An empty candidate is no program: wrong, without asking a model.
 EMPTY = gavel.Verdict(0.0, None, "wrong")
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How to open a worker that adds verdicts."""
+
+    given: RowsInput
+    judges: list[str] | None
+    feedback_tokens: int
+    precision: float | None
+    device: str
+
+    @contextmanager
+    def open(self) -> Iterator[Worker]:
+        given = self.given
+        judges = Models(self.device).judges(self.judges, feedback_tokens=self.feedback_tokens, precision=self.precision)
+        infos = [each.info() for each in judges]
+
+        def work(row: Row, stream: Stream | None = None) -> Row:
+            task = rows.task_of(row, given.prompting, None)
+            candidates = rows.candidates_of(row)
+            asked = [each for each in candidates if each.text.strip()]
+            judged = [{"index": each.index} | known for each, known in zip(candidates, row["candidates"], strict=True)]
+            seconds = []
+            for member, info in zip(judges, infos, strict=True):
+                begun = time.perf_counter()
+                verdicts = member.judge(task, asked, timeout=given.timeout) if asked else []
+                seconds.append(time.perf_counter() - begun)
+                found = iter(verdicts)
+                for candidate, known in zip(candidates, judged, strict=True):
+                    verdict = next(found) if candidate.text.strip() else EMPTY
+                    known["verdicts"] = rows.with_verdict(known.get("verdicts"), rows.verdict_row(info, verdict))
+            record = judging_record(task.prompting, infos, seconds)
+            return row | {"candidates": judged, "run": rows.merged(row.get("run"), record)}
+
+        yield Worker(Facts({"judges": [asdict(info) for info in infos]}, infos, self._remarks(judges)), work)
+
+    def _remarks(self, judges: list[gavel.Judge]) -> list[str]:
+        points = [] if self.precision is None else [(each.info(), each.at_precision(self.precision)) for each in judges]
+        return [
+            f"{info.name} says correct from P(correct) {point.threshold:.4f} on: precision {point.precision:.3f} "
+            f"(95 % interval from {point.precision_low:.3f}), coverage {point.coverage:.3f} of {point.candidates} "
+            "validation candidates"
+            for info, point in points
+            if point
+        ]
 
 
 @command
@@ -37,6 +86,7 @@ def judge(
     feedback: Feedback = False,
     precision: Precision = None,
     device: Device = "cpu",
+    ray: Ray = None,
 ) -> None:
     """Add judges' verdicts to rows with candidates, wherever those come from.
 
@@ -44,40 +94,8 @@ def judge(
     where it stopped.
     """
     todo = rows.read(given.rows, given.limit)
-    judges = Models(device).judges(judge, feedback_tokens=FEEDBACK_TOKENS if feedback else 0, precision=precision)
-    if not judges:
+    if not judge or judge == [NO_JUDGE]:
         raise CommandError("nobody to judge; name a bundle with --judge")
-    infos = [each.info() for each in judges]
-    for member, info in zip(judges, infos, strict=True):
-        if precision is not None and (point := member.at_precision(precision)):
-            tell(
-                f"{info.name} says correct from P(correct) {point.threshold:.4f} on: precision {point.precision:.3f} "
-                f"(95 % interval from {point.precision_low:.3f}), coverage {point.coverage:.3f} of {point.candidates} "
-                "validation candidates"
-            )
-
-    def work(row: Row, _progress: Bar) -> Row:
-        task = rows.task_of(row, given.prompting, None)
-        candidates = rows.candidates_of(row)
-        asked = [each for each in candidates if each.text.strip()]
-        judged = [{"index": each.index} | known for each, known in zip(candidates, row["candidates"], strict=True)]
-        seconds = []
-        for member, info in zip(judges, infos, strict=True):
-            begun = time.perf_counter()
-            verdicts = member.judge(task, asked, timeout=given.timeout) if asked else []
-            seconds.append(time.perf_counter() - begun)
-            if cut := max((verdict.truncated for verdict in verdicts), default=0):
-                tell(f"task {task.id}: {info.name} had no room for up to {cut} tokens of task and candidate")
-            found = iter(verdicts)
-            for candidate, known in zip(candidates, judged, strict=True):
-                verdict = next(found) if candidate.text.strip() else EMPTY
-                known["verdicts"] = rows.with_verdict(known.get("verdicts"), rows.verdict_row(info, verdict))
-        record = judging_record(task.prompting, infos, seconds)
-        return row | {"candidates": judged, "run": rows.merged(row.get("run"), record)}
-
-    asked = {
-        "command": "judge",
-        "options": {"prompting": given.prompting, "feedback": feedback, "precision": precision, "device": device},
-        "bundles": {"judges": [asdict(info) for info in infos]},
-    }
-    perform(Job("judge", todo, work, asked, infos), writing, given.rows)
+    asked = {"prompting": given.prompting, "feedback": feedback, "precision": precision, "device": device}
+    recipe = Judging(given, absolute(judge), FEEDBACK_TOKENS if feedback else 0, precision, device)
+    perform(Job("judge", todo, recipe, asked, ray), writing, given.rows)

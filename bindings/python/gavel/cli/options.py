@@ -55,6 +55,16 @@ _GENERATOR = _of(TEAM, "--generator", "-g", metavar="BUNDLE", help="Who writes."
 GeneratorBundle = Annotated[Path, _GENERATOR]
 OptionalGenerator = Annotated[Path | None, _GENERATOR]
 Device = Annotated[str, _of(TEAM, "--device", help="cpu, cuda or cuda:N.")]
+Ray = Annotated[
+    str | None,
+    _of(
+        TEAM,
+        "--ray",
+        metavar="ADDRESS",
+        help="Work on a Ray cluster, one worker on each node: auto (this machine's) or HOST:PORT. Each node must have "
+        "Gavel, and see the bundles under the same paths.",
+    ),
+]
 Rows = Annotated[Path, typer.Argument(metavar="ROWS.jsonl", help="Rows with task_id, prompt and candidates.")]
 Limit = Annotated[int | None, _of(INPUT, "--limit", min=1, help="Only the first so many rows.")]
 Timeout = Annotated[float | None, _number(INPUT, "--timeout", min=0, help="Seconds for one task; then it fails.")]

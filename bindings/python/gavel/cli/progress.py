@@ -29,6 +29,12 @@ class Bar:
         if self._tokens % 16 == 0 and self._progress and self._task is not None:
             self._progress.update(self._task, tokens=f"{self._tokens} tokens")
 
+    def count(self, tokens: int) -> None:
+        """Tokens that were written, where nobody streamed them."""
+        self._tokens += tokens
+        if self._progress and self._task is not None:
+            self._progress.update(self._task, tokens=f"{self._tokens} tokens")
+
     def advance(self) -> None:
         if self._progress and self._task is not None:
             self._progress.advance(self._task)

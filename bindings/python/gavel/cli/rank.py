@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import gavel
 from gavel.cli import rows
 from gavel.cli.errors import command
 from gavel.cli.groups import grouped
 from gavel.cli.options import Device, FileOutput, Judges, RowsInput, Scoring
-from gavel.cli.progress import Bar
 from gavel.cli.run import Job, perform, ranking_record
-from gavel.cli.team import Models, open_team
+from gavel.cli.team import Models, absolute, team_file
+from gavel.cli.work import Facts, Stream, Worker
 from gavel.toolkit.datasets import Row
 
 EXAMPLES = """
@@ -19,6 +23,45 @@ gavel rank candidates.jsonl -o ranked.jsonl -j judge.gavel
 gavel rank judged.jsonl -o ranked.jsonl --aggregation mean_logit
 gavel rank candidates.jsonl -o ranked.jsonl --team mine.team.json
 """
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How to open a worker that judges and ranks candidates."""
+
+    given: RowsInput
+    team: Path | None
+    """A team file, which brings what the next two and the scoring would say."""
+    judges: list[str] | None
+    recorded: list[rows.RecordedJudge]
+    scoring: dict[str, Any]
+    device: str
+
+    @contextmanager
+    def open(self) -> Iterator[Worker]:
+        given, recorded = self.given, self.recorded
+        if self.team:
+            team = gavel.Ranker.open(self.team, device=self.device)
+            how, arguments = asdict(team.options), {}
+        else:
+            team = gavel.Ranker(None, [*Models(self.device).judges(self.judges), *recorded])
+            how = arguments = self.scoring
+        infos = team.infos()
+
+        def work(row: Row, stream: Stream | None = None) -> Row:
+            task = rows.task_of(row, given.prompting, None)
+            candidates = rows.candidates_of(row)
+            for each in recorded:
+                each.row = row
+            ranking = team.rank(task, candidates, timeout=given.timeout, **arguments)
+            record = ranking_record(task.prompting, ranking, how)
+            return row | {
+                "candidates": rows.ranking_rows(ranking, row["candidates"]),
+                "best": ranking.best.candidate.index,
+                "run": rows.merged(row.get("run"), record),
+            }
+
+        yield Worker(Facts({"judges": [asdict(info) for info in infos]}, infos, options=how), work)
 
 
 @command
@@ -31,31 +74,8 @@ def rank(given: RowsInput, writing: FileOutput, scoring: Scoring, judge: Judges 
     goes on where it stopped.
     """
     todo = rows.read(given.rows, given.limit)
-    how = arguments = scoring.options()
-    recorded = [] if judge or scoring.team else rows.RecordedJudge.of(todo)
-    if scoring.team:
-        team = open_team(scoring, device, judge=judge)
-        how, arguments = asdict(team.options), {}
-    else:
-        team = gavel.Ranker(None, [*Models(device).judges(judge), *recorded])
-    infos = team.infos()
-
-    def work(row: Row, _progress: Bar) -> Row:
-        task = rows.task_of(row, given.prompting, None)
-        candidates = rows.candidates_of(row)
-        for each in recorded:
-            each.row = row
-        ranking = team.rank(task, candidates, timeout=given.timeout, **arguments)
-        record = ranking_record(task.prompting, ranking, how)
-        return row | {
-            "candidates": rows.ranking_rows(ranking, row["candidates"]),
-            "best": ranking.best.candidate.index,
-            "run": rows.merged(row.get("run"), record),
-        }
-
-    asked = {
-        "command": "rank",
-        "options": {**how, "prompting": given.prompting, "device": device},
-        "bundles": {"judges": [asdict(info) for info in infos]},
-    }
-    perform(Job("rank", todo, work, asked, infos), writing, given.rows)
+    team = team_file(scoring, judge=judge)
+    recorded = [] if judge or team else rows.RecordedJudge.of(todo)
+    asked = {"prompting": given.prompting, "device": device}
+    recipe = Ranking(given, team, absolute(judge), recorded, scoring.options(), device)
+    perform(Job("rank", todo, recipe, asked), writing, given.rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from gavel.cli import rows, show
 from gavel.cli.errors import FAILED, CommandError, describe, tell
 from gavel.cli.options import FileOutput, OptionalOutput, TasksInput
 from gavel.cli.output import Output
-from gavel.cli.progress import Bar, bar
+from gavel.cli.progress import bar
 from gavel.cli.team import title
+from gavel.cli.work import Crew, Recipe, crew
 from gavel.toolkit import datasets
 from gavel.toolkit.datasets import Row
 
@@ -32,10 +33,11 @@ class Job:
 
     command: str
     todo: list[Row]
-    work: Callable[[Row, Bar], Row]
-    asked: dict[str, Any]
-    """Options and bundles: what a run that goes on with an output must have in common with the first."""
-    judges: Sequence[gavel.JudgeInfo] = ()
+    recipe: Recipe
+    options: dict[str, Any]
+    """What a run that goes on with an output must have in common with the first, beside the bundles."""
+    ray: str | None = None
+    """Address of a Ray cluster that works; else this process does."""
     writes: bool = False
     """Whether a generator is at work, whose tokens count."""
 
@@ -75,45 +77,68 @@ def todo_of(given: TasksInput, output: Path | None) -> list[Row]:
 
 def perform(job: Job, writing: FileOutput | OptionalOutput, source: Path | None) -> None:
     """Does the job and prints what came of it; fails where a task did."""
-    summary = Summary(job.command, None, len(job.todo), judges=[asdict(info) for info in job.judges])
-    if writing.output is None:
-        _in_memory(job, summary, writing.as_json)
-    else:
-        summary.output = str(writing.output)
-        inputs = [] if source is None else [source]
-        with Output(writing.output, job.asked, overwrite=writing.overwrite, inputs=inputs) as out:
-            pending = [row for row in job.todo if datasets.task_id(row) not in out.finished]
-            _work(job, pending, summary, out.append)
-        _print(summary, job.judges, writing.as_json)
+    with crew(job.recipe, job.ray) as workers:
+        summary = _with(workers, job, writing, source)
     if summary.failed:
         raise typer.Exit(FAILED)
 
 
-def _work(job: Job, pending: list[Row], summary: Summary, done: Callable[[Row], None]) -> None:
+def _with(workers: Crew, job: Job, writing: FileOutput | OptionalOutput, source: Path | None) -> Summary:
+    facts = workers.facts
+    for remark in facts.remarks:
+        tell(remark)
+    summary = Summary(job.command, None, len(job.todo), judges=[asdict(info) for info in facts.judges])
+    if writing.output is None:
+        _in_memory(workers, job, summary, writing.as_json)
+        return summary
+    summary.output = str(writing.output)
+    asked = {"command": job.command, "options": job.options | facts.options, "bundles": facts.bundles}
+    inputs = [] if source is None else [source]
+    with Output(writing.output, asked, overwrite=writing.overwrite, inputs=inputs) as out:
+        pending = [row for row in job.todo if datasets.task_id(row) not in out.finished]
+        _work(workers, job, pending, summary, out.append)
+    _print(summary, facts.judges, writing.as_json)
+    return summary
+
+
+def _work(workers: Crew, job: Job, pending: list[Row], summary: Summary, done: Callable[[Row], None]) -> None:
     begun = time.perf_counter()
     summary.resumed = summary.tasks - len(pending)
     with bar(job.command, summary.tasks, summary.resumed) as progress:
-        for row in pending:
+        for row, future in workers.results(pending, progress):
             try:
-                result = job.work(row, progress)
+                result = future.result()
             except OF_THE_TASK as error:
                 summary.failed[datasets.task_id(row)] = describe(error)
                 tell(f"task {datasets.task_id(row)} failed: {describe(error)}")
             else:
                 done(result)
                 summary.count(result, job.writes)
+                if job.ray and job.writes:
+                    progress.count(result["run"]["tokens"]["sampled"])
+                for remark in _truncated(result, workers.facts.judges):
+                    tell(remark)
             progress.advance()
     summary.seconds = time.perf_counter() - begun
 
 
-def _in_memory(job: Job, summary: Summary, as_json: bool) -> None:
+def _truncated(row: Row, judges: Sequence[gavel.JudgeInfo]) -> Iterator[str]:
+    """What judges of this run had no room for."""
+    said = [each for candidate in row["candidates"] for each in candidate.get("verdicts") or []]
+    for info in judges:
+        by_this = [each for each in said if (each["judge"], each.get("kind")) == (info.name, info.kind)]
+        if cut := max((each["truncated"] for each in by_this), default=0):
+            yield f"task {datasets.task_id(row)}: {info.name} had no room for up to {cut} tokens of task and candidate"
+
+
+def _in_memory(workers: Crew, job: Job, summary: Summary, as_json: bool) -> None:
     finished: list[Row] = []
-    _work(job, job.todo, summary, finished.append)
+    _work(workers, job, job.todo, summary, finished.append)
     for row in finished:
         if as_json:
             print(json.dumps(row, ensure_ascii=False))
         else:
-            show.task(Console(), row, job.judges)
+            show.task(Console(), row, workers.facts.judges)
 
 
 def _print(summary: Summary, judges: Sequence[gavel.JudgeInfo], as_json: bool) -> None:

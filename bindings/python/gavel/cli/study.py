@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from gavel.cli import show
-from gavel.cli.errors import command
+from gavel.cli.errors import command, tell
 from gavel.cli.options import AsJson, Device, Rows
 from gavel.cli.progress import steps
 
@@ -23,6 +23,7 @@ NAMED = 20  # tasks that a summary lists
 LABEL_EXAMPLES = """
 gavel label solved.jsonl -o labelled.jsonl
 gavel label solved.jsonl -o labelled.jsonl --jobs 8 --timeout 5
+gavel label solved.jsonl -o labelled.jsonl --ray auto
 """
 FIT_PROBE_EXAMPLES = """
 gavel fit-probe model.gavel labelled.jsonl
@@ -45,6 +46,14 @@ def label(
     sandbox: Annotated[
         bool, typer.Option("--sandbox/--no-sandbox", help="Run programs in bubblewrap, without network.")
     ] = True,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run them on a Ray cluster, so many jobs on each node: auto (this machine's) or HOST:PORT. Each node "
+            "must have Gavel, bubblewrap and the languages.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run every candidate against its task's tests and note which pass, and how the others fail.
@@ -65,6 +74,8 @@ def label(
             memory_mb=memory,
             sandbox=sandbox,
             progress=lambda pace: progress(_pace(pace), pace.tasks / pace.tasks_total),
+            ray=ray,
+            tell=tell,
         )
     if as_json:
         print(json.dumps(vars(summary) | {"labels_per_second": summary.labels_per_second, "output": str(output)}))

@@ -67,12 +67,24 @@ class Models:
         return [self.judge(each, own, **options) for each in named]
 
 
-def open_team(scoring: Scoring, device: str, **named: Any) -> gavel.Ranker:
-    """The team of --team; what it brings cannot be ``named`` beside it."""
+def absolute(named: Sequence[str] | None, own: Path | None = None) -> list[str] | None:
+    """Judges' names that mean the same in every folder; a KIND alone and "none" name no path."""
+    return named and [
+        each
+        if each == NO_JUDGE or (own is not None and each in KINDS and not Path(each).exists())
+        else str(Path(each).absolute())
+        for each in named
+    ]
+
+
+def team_file(scoring: Scoring, **named: Any) -> Path | None:
+    """The file of --team, if there is one; what it brings cannot be ``named`` beside it."""
+    if scoring.team is None:
+        return None
     for name, value in {"aggregation": scoring.aggregation, "weight": scoring.weight, **named}.items():
         if value:
             raise typer.BadParameter(f"--team brings its own --{name}; leave it out")
-    return gavel.Ranker.open(scoring.team, device=device)  # type: ignore[arg-type]
+    return scoring.team.absolute()
 
 
 def title(info: gavel.JudgeInfo) -> str:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gavel.toolkit import datasets
+from gavel.toolkit.cluster import Cluster, ClusterError, LostRow
 from gavel.toolkit.datasets import DatasetError, Row, RowWriter
-from gavel.toolkit.label_pool import Label, Pool
-from gavel.toolkit.program_text import Program
+from gavel.toolkit.labelling import Labelling, programs_of
 from gavel.toolkit.sandbox import MIB, Limits
-
-LABELS = ("status", "passed", "feedback", "flipped")  # what labelling says of a candidate
 
 BESIDE_MB = 512  # what an interpreter or virtual machine may take beside the program's memory
 
@@ -76,6 +73,8 @@ def label(
     memory_mb: int = 256,
     sandbox: bool = True,
     progress: Callable[[Pace], None] | None = None,
+    ray: str | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> LabelSummary:
     """Adds ``status``, ``passed`` and, where it failed, ``feedback`` to every candidate of every row.
 
@@ -85,6 +84,10 @@ def label(
 
     Rows go to ``output`` in the order of ``input``; a run that was killed goes on where it stopped. A program that
     several candidates share runs once. Raises SandboxError where bubblewrap does not work, unless ``sandbox`` is false.
+
+    With ``ray``, the address of a Ray cluster (toolkit.cluster), each of its nodes runs ``jobs`` programs side by side,
+    and rows go to ``output`` as they are done. ``tell`` gets a line about each worker that dies; raises ClusterError
+    in the end where workers died time after time over a row, which is then left out.
     """
     if jobs < 1 or timeout <= 0 or memory_mb < 32:
         raise ValueError(
@@ -93,27 +96,27 @@ def label(
     if Path(input).resolve() == Path(output).resolve():
         raise DatasetError(f"{input}: input and output are the same file; name another output")
     rows = datasets.read_rows(input)
-    programs = {datasets.task_id(row): _programs(row) for row in rows}
+    programs = {datasets.task_id(row): len(programs_of(row)) for row in rows}
     if not any(programs.values()):
         raise DatasetError(f"{input}: no candidates, and no canonical_solution; generate candidates first")
     with ExitStack() as open_things:
         writer = open_things.enter_context(RowWriter(output))
         pending = list(writer.pending(rows))
         pace = Pace(len(rows) - len(pending), len(rows))
-        pace.labels_total = sum(len(programs[datasets.task_id(row)]) for row in pending)
+        pace.labels_total = sum(programs[datasets.task_id(row)] for row in pending)
         resumed = pace.tasks
         if progress:
             progress(pace)
         if pending:
-            languages = {datasets.language(row) for row in pending}
+            languages = frozenset(datasets.language(row) for row in pending)
             limits = Limits(timeout, memory_mb * MIB, resident=(memory_mb + BESIDE_MB) * MIB)
-            pool = open_things.enter_context(Pool(languages, jobs, limits, sandbox))
+            recipe = Labelling(languages, jobs, limits, sandbox)
+            labelled = open_things.enter_context(_on_cluster(recipe, ray, tell) if ray else _here(recipe))
             began = time.monotonic()
-            started = [pool.start(datasets.language(row), programs[datasets.task_id(row)]) for row in pending]
-            for row, labels in zip(pending, started, strict=True):
-                writer.append(_labelled(row, labels))
+            for row in labelled(pending):
+                writer.append(row)
                 pace.tasks += 1
-                pace.labels += len(labels)
+                pace.labels += programs[datasets.task_id(row)]
                 pace.seconds = time.monotonic() - began
                 if progress:
                     progress(pace)
@@ -122,25 +125,36 @@ def label(
     return summary
 
 
-def _programs(row: Row) -> dict[str, Program]:
-    """What is to be run for a row, by code: its candidates and its own solution."""
-    codes = dict.fromkeys(candidate["code"] for candidate in row.get("candidates") or [])
-    if row.get("canonical_solution"):
-        codes[row["canonical_solution"]] = None
-    return {code: datasets.program(row, code) for code in codes}
+@contextmanager
+def _here(recipe: Labelling) -> Iterator[Callable[[list[Row]], Iterator[Row]]]:
+    def labelled(rows: list[Row]) -> Iterator[Row]:
+        started = [labeller.start(row) for row in rows]
+        return (finish() for finish in started)
+
+    with recipe.open() as labeller:
+        yield labelled
 
 
-def _labelled(row: Row, labels: dict[str, Future[Label]]) -> Row:
-    row = dict(row)
-    if row.get("canonical_solution"):
-        row["reference"] = labels[row["canonical_solution"]].result().fields()
-    if row.get("candidates"):
-        row["candidates"] = [
-            {key: value for key, value in candidate.items() if key not in LABELS}
-            | labels[candidate["code"]].result().fields()
-            for candidate in row["candidates"]
-        ]
-    return row
+@contextmanager
+def _on_cluster(
+    recipe: Labelling, address: str, tell: Callable[[str], None]
+) -> Iterator[Callable[[list[Row]], Iterator[Row]]]:
+    def labelled(rows: list[Row]) -> Iterator[Row]:
+        lost = {}
+        for row, done in cluster.results(rows):
+            try:
+                yield done.result()
+            except LostRow as error:
+                lost[datasets.task_id(row)] = str(error)
+        if lost:
+            raise ClusterError(
+                "not labelled: " + "; ".join(f"task {task}: {why}" for task, why in lost.items()) + ". The others are; "
+                "the same command tries these again"
+            )
+
+    # A row more than programs at a time, so that none waits for the next row.
+    with Cluster(address, recipe, rows_each=recipe.jobs + 1, tell=tell) as cluster:
+        yield labelled
 
 
 def summarize(rows: Iterable[Row]) -> LabelSummary:

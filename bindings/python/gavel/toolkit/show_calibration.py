@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from bisect import bisect_left
 
@@ -12,6 +11,7 @@ from scipy.special import expit
 from gavel.toolkit import calibration
 from gavel.toolkit.calibrate import CalibrationFit
 from gavel.toolkit.datasets import write_atomically
+from gavel.toolkit.pictures import png
 
 THRESHOLDS = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
@@ -63,7 +63,6 @@ def _thresholds(fit: CalibrationFit) -> Table:
 
 def plot(fit: CalibrationFit, path: str | os.PathLike[str]) -> None:
     """What was said against what was found, before and after (out of fold), and how many were said so; as PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 6.5), layout="constrained")
@@ -80,6 +79,4 @@ def plot(fit: CalibrationFit, path: str | os.PathLike[str]) -> None:
     upper.set(ylabel="share that is correct", xlim=(0, 1), ylim=(0, 1), title=title)
     upper.legend(loc="upper left")
     lower.set(xlabel="P(correct)", ylabel="candidates")
-    picture = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(picture)
-    write_atomically(path, picture.getvalue())
+    write_atomically(path, png(figure))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from textwrap import fill
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from gavel.toolkit.datasets import write_atomically
+from gavel.toolkit.pictures import COLOURS, png
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
@@ -44,7 +44,6 @@ def _cells(estimate: dict[str, float] | None, form: str = ".3f") -> tuple[str, s
 
 def plot(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
     """Bars of pass@1 with their intervals, one panel for each group of tasks, as PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     groups = result["groups"]
@@ -58,10 +57,8 @@ def plot(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
             [one["value"] - one["low"] for one in estimates.values()],
             [one["high"] - one["value"] for one in estimates.values()],
         ]
-        colours = ["#2f6fab" if way.startswith("probe") else "#9aa5b1" for way in estimates]
+        colours = [COLOURS[0] if way.startswith("probe") else COLOURS[-1] for way in estimates]
         panel.barh(list(estimates), values, xerr=errors, color=colours, ecolor="#333333", capsize=3)
         panel.set(title=f"{name} ({group['tasks']} tasks)", xlabel="pass@1", xlim=(0, 1))
     panels[0].invert_yaxis()
-    picture = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(picture)
-    write_atomically(path, picture.getvalue())
+    write_atomically(path, png(figure))
