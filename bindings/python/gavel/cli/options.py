@@ -232,4 +232,6 @@ class Sampling:
         given = asdict(self)
         given["stop"] = given["stop"] or []
         given["stop_tokens"] = given["stop_tokens"] or []
+        if not given["stop_below"]:
+            del given["stop_below"]  # unsaid where it is off, so that outputs begun before there was one go on
         return GenerateOptions(**given)
