@@ -68,7 +68,7 @@ def fit_probe(
     rows = datasets.labelled_rows(judged_jsonl)
     unseen = [] if validation is None else datasets.labelled_rows(validation)
     datasets.apart(rows, unseen)
-    steps = _Steps(progress, len(rows) + len(unseen) + folds + (_attention_steps() if attention else 0))
+    steps = _Steps(progress, len(rows) + len(unseen) + folds + (_attention_folds() if attention else 0))
     model = _Model(bundle, device)
 
     def tapped(of: list[Row], path: str | os.PathLike[str]) -> Taps:
@@ -117,6 +117,8 @@ def fit_on_taps(
     ties = np.concatenate([_log_likelihood(row)[tapped.position[tapped.task == at]] for at, row in enumerate(rows)])
     early = early_probes.fit(tapped, choice, nested.choices, folds, seed)
     how = f"{_outer(tapped, folds)} folds over problems, layers, pooling and C chosen inside each"
+    if honest is not nested.logits:
+        how = f"{_attention_folds()} folds over problems, of a head trained until held-out ones rank no better"
     labels = labels_digest(rows)
     probe = {
         "format": 2,
@@ -147,6 +149,8 @@ def held_out(probe: dict[str, Any], rows: list[Row], tapped: Taps) -> dict[str, 
     early = []
     for one in probe["early"]:
         longer = tapped.tokens > one["tokens"]
+        if not longer.any():
+            continue
         begun = logits_of(one, tapped, taps.first(one["tokens"]))
         early.append({"tokens": one["tokens"]} | early_probes.figures(begun[longer], tapped.passed[longer]))
     return _figures(rows, tapped, logits, probabilities, placed) | {"early": early}
@@ -188,7 +192,7 @@ class _Steps:
             self._progress(self._done, self._total)
 
 
-def _attention_steps() -> int:
+def _attention_folds() -> int:
     from gavel.toolkit import attention_probe
 
     return attention_probe.FOLDS
