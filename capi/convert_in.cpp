@@ -62,7 +62,7 @@ Candidate to_candidate(const gavel_candidate* in) {
           .tokens = to_vector(candidate.tokens, candidate.token_count, "candidate.tokens"),
           .tokenizer = to_string(candidate.tokenizer, "candidate.tokenizer"),
           .logprobs = to_vector(candidate.logprobs, candidate.logprob_count, "candidate.logprobs"),
-          .finish = to_enum(candidate.finish, FinishReason::given, "candidate.finish"),
+          .finish = to_enum(candidate.finish, FinishReason::stopped_by_probe, "candidate.finish"),
           .index = candidate.index,
           .p_correct = to_optional<float>(candidate.p_correct),
           .probe_logit = to_optional<float>(candidate.probe_logit)};
@@ -95,6 +95,7 @@ GenerateOptions to_options(const gavel_generate_options* in) {
   out.stop_tokens = to_vector(options.stop_tokens, options.stop_token_count, "options.stop_tokens");
   out.language_stops = options.language_stops != 0;
   out.probe = options.probe != 0;
+  out.stop_below = options.stop_below;
   return out;
 }
 

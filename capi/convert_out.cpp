@@ -104,7 +104,8 @@ gavel_generate_stats view(const GenerateStats& stats) {
           .sample_seconds = stats.sample_seconds,
           .prompt_tokens = stats.prompt_tokens,
           .sampled_tokens = stats.sampled_tokens,
-          .steps = stats.steps};
+          .steps = stats.steps,
+          .stopped = stats.stopped};
 }
 
 }  // namespace gavel::capi

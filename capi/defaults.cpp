@@ -5,7 +5,7 @@
 // The C enumerations are the C++ ones by number.
 static_assert(static_cast<int>(gavel::Language::cpp) == GAVEL_CPP);
 static_assert(static_cast<int>(gavel::Prompting::chat) == GAVEL_CHAT);
-static_assert(static_cast<int>(gavel::FinishReason::given) == GAVEL_FINISH_GIVEN);
+static_assert(static_cast<int>(gavel::FinishReason::stopped_by_probe) == GAVEL_FINISH_STOPPED_BY_PROBE);
 static_assert(static_cast<int>(gavel::JudgeKind::probe) == GAVEL_JUDGE_PROBE);
 static_assert(static_cast<int>(gavel::Decision::abstain) == GAVEL_ABSTAIN);
 static_assert(static_cast<int>(gavel::Aggregation::stacked) == GAVEL_STACKED);
@@ -46,6 +46,7 @@ gavel_generate_options default_generate_options() {
   out.seed = defaults.sampling.seed;
   out.language_stops = defaults.language_stops ? 1 : 0;
   out.probe = defaults.probe ? 1 : 0;
+  out.stop_below = defaults.stop_below;
   return out;
 }
 

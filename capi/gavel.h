@@ -221,10 +221,11 @@ typedef struct gavel_task {
 GAVEL_API gavel_status gavel_task_init(gavel_task* out, size_t size);
 
 typedef enum gavel_finish {
-  GAVEL_FINISH_STOP_TOKEN = 0,  /* the model ended its turn */
-  GAVEL_FINISH_STOP_STRING = 1, /* a stop string of the caller's or the language's appeared */
-  GAVEL_FINISH_LENGTH = 2,      /* max_tokens or the context was reached */
-  GAVEL_FINISH_GIVEN = 3        /* not generated here: the caller brought the candidate */
+  GAVEL_FINISH_STOP_TOKEN = 0,      /* the model ended its turn */
+  GAVEL_FINISH_STOP_STRING = 1,     /* a stop string of the caller's or the language's appeared */
+  GAVEL_FINISH_LENGTH = 2,          /* max_tokens or the context was reached */
+  GAVEL_FINISH_GIVEN = 3,           /* not generated here: the caller brought the candidate */
+  GAVEL_FINISH_STOPPED_BY_PROBE = 4 /* stop_below: an early probe held it for wrong; the text is unfinished */
 } gavel_finish;
 
 /* One proposed solution: read from a gavel_candidates or a gavel_ranking, or brought along by the caller, who needs to
@@ -279,6 +280,7 @@ typedef struct gavel_generate_stats {
   int64_t prompt_tokens;
   int64_t sampled_tokens;
   int64_t steps;
+  int64_t stopped; /* candidates that the probe ended (GAVEL_FINISH_STOPPED_BY_PROBE) */
 } gavel_generate_stats;
 
 /* Zeros for a list of the caller's. */
@@ -309,6 +311,8 @@ typedef struct gavel_generate_options {
   size_t stop_token_count;
   int32_t language_stops; /* end a completion with its function, closing the types around it [1] */
   int32_t probe;          /* fill p_correct where the bundle has a probe [1] */
+  double stop_below;      /* stop a candidate once an early probe of the bundle gives it less than this probability of
+                             being correct, in [0, 1]; unsupported where the bundle has none; 0 never does [0] */
 } gavel_generate_options;
 
 GAVEL_API gavel_status gavel_generate_options_init(gavel_generate_options* out, size_t size);
@@ -346,7 +350,7 @@ typedef enum gavel_judge_kind {
   GAVEL_JUDGE_AUTOMATIC = 0,  /* the bundle's probe where it has one, else its classifier, else its verbalizer */
   GAVEL_JUDGE_VERBALIZER = 1, /* the model is asked; two vocabulary rows answer */
   GAVEL_JUDGE_CLASSIFIER = 2, /* a head on a decoder's last state or an encoder's; also a reward head */
-  GAVEL_JUDGE_PROBE = 3       /* a logistic regression on mean hidden states of the candidate's tokens */
+  GAVEL_JUDGE_PROBE = 3       /* a logistic regression on pooled hidden states of the candidate's tokens */
 } gavel_judge_kind;
 
 typedef struct gavel_judge_options {
@@ -450,6 +454,13 @@ GAVEL_API gavel_status gavel_verdicts_set(gavel_verdicts* verdicts, size_t index
 GAVEL_API gavel_status gavel_tap(float** out, size_t* out_hidden, const gavel_model* model, const gavel_task* task,
                                  const gavel_candidates* candidates, const int32_t* layers, size_t layer_count,
                                  const gavel_cancel* cancel);
+
+/* The same of every token, for probes that pool otherwise: floats [tokens][layers][hidden], candidate after candidate.
+   How many tokens each candidate has goes into the caller's array of `count`, as many as there are candidates. */
+GAVEL_API gavel_status gavel_tap_tokens(float** out, size_t* out_hidden, size_t* out_tokens, size_t count,
+                                        const gavel_model* model, const gavel_task* task,
+                                        const gavel_candidates* candidates, const int32_t* layers, size_t layer_count,
+                                        const gavel_cancel* cancel);
 
 /* ---- Ranker: a team --------------------------------------------------------------------------------------------- */
 

@@ -6,6 +6,26 @@
 
 using namespace gavel::capi;
 
+namespace {
+
+/// The rows of all candidates one after another, for the caller to gavel_free; NULL where there are none.
+float* allocate_states(const std::vector<std::vector<std::vector<float>>>& states) {
+  std::size_t size = 0;
+  for (const auto& candidate : states) {
+    for (const auto& row : candidate) size += row.size();
+  }
+  if (size == 0) return nullptr;
+  auto* out = static_cast<float*>(std::malloc(size * sizeof(float)));
+  if (out == nullptr) throw std::bad_alloc();
+  float* next = out;
+  for (const auto& candidate : states) {
+    for (const auto& row : candidate) next = std::copy(row.begin(), row.end(), next);
+  }
+  return out;
+}
+
+}  // namespace
+
 gavel_status gavel_judge_create(gavel_judge** out, const gavel_model* model, const gavel_judge_options* options) {
   return guard([&] {
     need_out(out);
@@ -86,14 +106,27 @@ gavel_status gavel_tap(float** out, size_t* out_hidden, const gavel_model* model
     const auto& list = need(candidates, "candidates").generation.candidates;
     const auto states = gavel::tap(need(model, "model").model, to_task(task), list,
                                    std::vector<std::int32_t>(layers, layers + layer_count), to_cancel(cancel));
-    if (states.empty() || states[0].empty()) return;
-    const std::size_t hidden = states[0][0].size();
-    auto* next = static_cast<float*>(std::malloc(states.size() * layer_count * hidden * sizeof(float)));
-    if (next == nullptr) throw std::bad_alloc();
-    *out = next;
-    *out_hidden = hidden;
-    for (const auto& candidate : states) {
-      for (const auto& state : candidate) next = std::copy(state.begin(), state.end(), next);
-    }
+    *out = allocate_states(states);
+    if (*out != nullptr) *out_hidden = states[0][0].size();
+  });
+}
+
+gavel_status gavel_tap_tokens(float** out, size_t* out_hidden, size_t* out_tokens, size_t count,
+                              const gavel_model* model, const gavel_task* task, const gavel_candidates* candidates,
+                              const int32_t* layers, size_t layer_count, const gavel_cancel* cancel) {
+  return guard([&] {
+    need_out(out);
+    need(out_hidden, "out_hidden") = 0;
+    need_array(layers, layer_count, "layers");
+    const auto& list = need(candidates, "candidates").generation.candidates;
+    check_count(count, list.size());
+    need_array(out_tokens, count, "out_tokens");
+    std::fill(out_tokens, out_tokens + count, std::size_t{0});
+    const auto states = gavel::tap_tokens(need(model, "model").model, to_task(task), list,
+                                          std::vector<std::int32_t>(layers, layers + layer_count), to_cancel(cancel));
+    *out = allocate_states(states);
+    if (*out == nullptr) return;
+    *out_hidden = states[0][0].size() / layer_count;
+    for (std::size_t i = 0; i < count; ++i) out_tokens[i] = states[i].size();
   });
 }

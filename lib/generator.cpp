@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <unordered_set>
 
 #include "completion.hpp"
@@ -33,6 +34,15 @@ void validate(const GenerateOptions& options, const Model& model) {
   for (const std::int32_t token : options.stop_tokens)
     if (token < 0 || token >= model.tokenizer()->size())
       refuse(fmt::format("stop token {} is outside the vocabulary of {}", token, model.tokenizer()->size()));
+  if (!(options.stop_below >= 0 && options.stop_below <= 1))
+    refuse(fmt::format("stop_below is {}, expected 0 to 1", options.stop_below));
+  if (options.stop_below > 0) {
+    if (!options.probe) refuse("stop_below is given without the probe that is to stop; leave the probe on");
+    if (probe(model) == nullptr || probe(model)->early.empty())
+      throw Error(ErrorCode::unsupported,
+                  fmt::format("bundle \"{}\" has no early probes to stop candidates by; fit one with `gavel fit-probe`",
+                              model.name()));
+  }
   gavel::validate(options.sampling);
 }
 
@@ -73,7 +83,11 @@ class Writer {
         stops_(options.stop),
         sampler_(options.sampling) {
     if (options.language_stops && task.prompting == Prompting::completion) scanner_.emplace(task.prompt, task.language);
-    if (options.probe && probe(model) != nullptr) score_.emplace(*probe(model));
+    if (options.probe && probe(model) != nullptr) {
+      score_.emplace(probe(model)->whole);
+      if (options.stop_below > 0)
+        for (const ProbeSpec::Head& head : probe(model)->early) early_.emplace_back(head);
+    }
     if (options.sampling.repetition_penalty != 1.0F)
       for (const std::int32_t token : prompt) seen_.add(token);
     candidate.index = index;
@@ -124,13 +138,27 @@ class Writer {
   [[nodiscard]] bool pooled() const {
     return !score_ || score_->tokens() == static_cast<std::int64_t>(candidate.tokens.size());
   }
-  void pool(std::span<const float> tapped, std::size_t row, std::size_t rows) { score_->add(tapped, row, rows, 1); }
+  void pool(std::span<const float> tapped, std::size_t row, std::size_t rows) {
+    score_->add(tapped, row, rows);
+    for (ProbeScore& score : early_) score.add(tapped, row, rows);
+  }
+
+  /// Ends the candidate where the early probe of so many tokens holds it for wrong. Says whether it has ended.
+  bool stop_early() {
+    if (finished || early_.empty() || score_->tokens() < early_.front().head().tokens) return false;
+    const ProbeScore score = std::move(early_.front());
+    early_.pop_front();
+    if (score.head().calibration.probability(score.logit()) >= options_.stop_below) return false;
+    look(decoder_.finish());
+    if (!finished) finish(FinishReason::stopped_by_probe, candidate.raw.size());
+    return true;
+  }
 
   /// Fills the probe's probability, once every token has been read.
   void judge(const ProbeSpec& spec, const Model& model, std::span<const std::int32_t> prompt) {
     if (!score_ || score_->tokens() == 0) return;
     candidate.probe_logit = score_->logit();
-    candidate.p_correct = static_cast<float>(spec.calibration.probability(*candidate.probe_logit));
+    candidate.p_correct = static_cast<float>(spec.whole.calibration.probability(*candidate.probe_logit));
     candidate.probe_input = probe_input(model, prompt, candidate.tokens);
   }
 
@@ -171,6 +199,7 @@ class Writer {
   Sampler sampler_;
   std::optional<CompletionScanner> scanner_;
   std::optional<ProbeScore> score_;
+  std::deque<ProbeScore> early_;  // those still to be asked
   TokenSet seen_, present_;
   std::size_t end_ = 0, shown_ = 0;
   std::string closing_;  // of the types around the function that was completed
@@ -234,6 +263,11 @@ class Writing {
       if (spec != nullptr)
         for (std::size_t row = 0; row < reading.size(); ++row)
           writers_[reading[row]].pool(session.tapped(), row, reading.size());
+      for (const std::size_t i : writing) {
+        if (!writers_[i].stop_early()) continue;
+        if (writers_[i].candidate.finish == FinishReason::stopped_by_probe) ++result_.stats.stopped;
+        show(writers_[i], -1);
+      }
       if (!writing.empty()) sample(session.logits(), reading, reading.size());
     }
   }
@@ -255,11 +289,14 @@ class Writing {
       if (writer.finished) continue;
       writer.take(stop_tokens_);
       ++result_.stats.sampled_tokens;
-      if (stream_) {
-        const std::string text = writer.fresh();
-        stream_({task_index_, writer.candidate.index, writer.drawn.token, text, writer.finished});
-      }
+      show(writer, writer.drawn.token);
     }
+  }
+
+  void show(Writer& writer, std::int32_t token) {
+    if (!stream_) return;
+    const std::string text = writer.fresh();
+    stream_({task_index_, writer.candidate.index, token, text, writer.finished});
   }
 
   const Model& model_;

@@ -47,7 +47,7 @@ std::vector<std::vector<std::int32_t>> written_tokens(const Model& model, const 
 template <class Visit>
 void read_all(const Model& model, const std::vector<std::int32_t>& prefix,
               const std::vector<std::vector<std::int32_t>>& own, const std::vector<std::int64_t>& taps,
-              const Cancel& cancel, const Visit& visit) {
+              Session::Tapped tapped, const Cancel& cancel, const Visit& visit) {
   std::size_t longest = 1;
   for (const auto& tokens : own) longest = std::max(longest, tokens.size());
   require_context(model, prefix.size(), longest, "a candidate");
@@ -61,9 +61,18 @@ void read_all(const Model& model, const std::vector<std::int32_t>& prefix,
     std::vector<Session::Append> appends;
     for (std::size_t i = begin; i < end; ++i) appends.push_back({static_cast<std::int64_t>(i - begin), own[i]});
     session.restart();
-    session.extend(appends, cancel);
+    session.extend(appends, cancel, tapped);
     visit(session, begin, end);
   }
+}
+
+/// How many rows the session's tapped states of candidates [begin, end) have.
+std::size_t tapped_rows(const std::vector<std::vector<std::int32_t>>& own, std::size_t begin, std::size_t end,
+                        Session::Tapped tapped) {
+  if (tapped == Session::Tapped::sums) return end - begin;
+  std::size_t rows = 0;
+  for (std::size_t i = begin; i < end; ++i) rows += own[i].size();
+  return rows;
 }
 
 }  // namespace
@@ -86,7 +95,7 @@ class Judge::Impl {
                   fmt::format("bundle \"{}\" has no {} judge; it has {}", m.name, word(),
                               fmt::join(kinds(probe_spec != nullptr, classifier, verbalizer), ", ")));
     if (kind_ == JudgeKind::probe) {
-      calibration_ = probe_spec->calibration;
+      calibration_ = probe_spec->whole.calibration;
       rule_ = probe_spec->rule;
       curve_ = probe_spec->curve;
     } else {
@@ -200,13 +209,21 @@ class Judge::Impl {
       }
     }
     if (unread.empty()) return verdicts;
-    read_all(model_, prefix, own, spec.layers, cancel, [&](Session& session, std::size_t begin, std::size_t end) {
-      for (std::size_t i = begin; i < end; ++i) {
-        ProbeScore score(spec);
-        score.add(session.tapped(), i - begin, end - begin, static_cast<std::int64_t>(own[i].size()));
-        verdicts[unread[i]] = verdict(static_cast<double>(score.logit()));
-      }
-    });
+    const auto tapped = sums_suffice(spec.whole) ? Session::Tapped::sums : Session::Tapped::tokens;
+    read_all(model_, prefix, own, spec.layers, tapped, cancel,
+             [&](Session& session, std::size_t begin, std::size_t end) {
+               const std::size_t rows = tapped_rows(own, begin, end, tapped);
+               std::size_t row = 0;
+               for (std::size_t i = begin; i < end; ++i) {
+                 ProbeScore score(spec.whole);
+                 const std::size_t tokens = own[i].size();
+                 if (tapped == Session::Tapped::sums)
+                   score.add(session.tapped(), row++, rows, static_cast<std::int64_t>(tokens));
+                 else
+                   for (std::size_t token = 0; token < tokens; ++token) score.add(session.tapped(), row++, rows);
+                 verdicts[unread[i]] = verdict(static_cast<double>(score.logit()));
+               }
+             });
     return verdicts;
   }
 
@@ -220,12 +237,13 @@ class Judge::Impl {
       own.push_back(encode(tokenizer, fill(prompt_.rest, slots)));
     }
     std::vector<Verdict> verdicts;
-    read_all(model_, prefix, own, {}, cancel, [&](Session& session, std::size_t begin, std::size_t end) {
-      const auto logits = session.logits(rows_);
-      const std::size_t width = logits.size() / (end - begin);
-      for (std::size_t row = 0; row < end - begin; ++row)
-        verdicts.push_back(verdict(logits.subspan(row * width, width)));
-    });
+    read_all(model_, prefix, own, {}, Session::Tapped::sums, cancel,
+             [&](Session& session, std::size_t begin, std::size_t end) {
+               const auto logits = session.logits(rows_);
+               const std::size_t width = logits.size() / (end - begin);
+               for (std::size_t row = 0; row < end - begin; ++row)
+                 verdicts.push_back(verdict(logits.subspan(row * width, width)));
+             });
     return verdicts;
   }
 
@@ -300,31 +318,66 @@ std::vector<Verdict> Judge::judge(const Task& task, const std::vector<Candidate>
   return impl_->judge(task, candidates, cancel);
 }
 
-std::vector<std::vector<std::vector<float>>> tap(const Model& model, const Task& task,
-                                                 const std::vector<Candidate>& candidates,
-                                                 const std::vector<std::int32_t>& layers, const Cancel& cancel) {
-  const std::int64_t most = manifest(model).layers, hidden = manifest(model).hidden;
+namespace {
+
+/// `visit(session, own, begin, end)` for candidates whose asked layers were read.
+template <class Visit>
+void read_layers(const Model& model, const Task& task, const std::vector<Candidate>& candidates,
+                 const std::vector<std::int32_t>& layers, Session::Tapped tapped, const Cancel& cancel,
+                 const Visit& visit) {
+  const std::int64_t most = manifest(model).layers;
   for (const std::int32_t layer : layers)
     if (layer < 0 || layer > most)
       throw Error(ErrorCode::invalid_argument,
                   fmt::format("layer {} cannot be tapped; the model has 0 to {}", layer, most));
-  if (candidates.empty() || layers.empty()) return {};
+  if (candidates.empty() || layers.empty()) return;
   const auto own = written_tokens(model, candidates);
-  std::vector<std::vector<std::vector<float>>> states;
   const std::vector<std::int64_t> taps(layers.begin(), layers.end());
-  read_all(model, generation_prompt(model, task), own, taps, cancel,
-           [&](Session& session, std::size_t begin, std::size_t end) {
-             const auto tapped = session.tapped();
-             for (std::size_t i = begin; i < end; ++i) {
-               auto& candidate = states.emplace_back();
-               for (std::size_t layer = 0; layer < taps.size(); ++layer) {
-                 const auto row = tapped.subspan((layer * (end - begin) + i - begin) * static_cast<std::size_t>(hidden),
-                                                 static_cast<std::size_t>(hidden));
-                 auto& mean = candidate.emplace_back(row.begin(), row.end());
-                 for (float& value : mean) value /= static_cast<float>(own[i].size());
-               }
-             }
-           });
+  read_all(model, generation_prompt(model, task), own, taps, tapped, cancel,
+           [&](Session& session, std::size_t begin, std::size_t end) { visit(session, own, begin, end); });
+}
+
+}  // namespace
+
+std::vector<std::vector<std::vector<float>>> tap(const Model& model, const Task& task,
+                                                 const std::vector<Candidate>& candidates,
+                                                 const std::vector<std::int32_t>& layers, const Cancel& cancel) {
+  const auto hidden = static_cast<std::size_t>(manifest(model).hidden);
+  std::vector<std::vector<std::vector<float>>> states;
+  read_layers(model, task, candidates, layers, Session::Tapped::sums, cancel,
+              [&](Session& session, const auto& own, std::size_t begin, std::size_t end) {
+                for (std::size_t i = begin; i < end; ++i) {
+                  auto& candidate = states.emplace_back();
+                  for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+                    const auto row = session.tapped().subspan((layer * (end - begin) + i - begin) * hidden, hidden);
+                    auto& mean = candidate.emplace_back(row.begin(), row.end());
+                    for (float& value : mean) value /= static_cast<float>(own[i].size());
+                  }
+                }
+              });
+  return states;
+}
+
+std::vector<std::vector<std::vector<float>>> tap_tokens(const Model& model, const Task& task,
+                                                        const std::vector<Candidate>& candidates,
+                                                        const std::vector<std::int32_t>& layers, const Cancel& cancel) {
+  const auto hidden = static_cast<std::size_t>(manifest(model).hidden);
+  std::vector<std::vector<std::vector<float>>> states;
+  read_layers(model, task, candidates, layers, Session::Tapped::tokens, cancel,
+              [&](Session& session, const auto& own, std::size_t begin, std::size_t end) {
+                const std::size_t rows = tapped_rows(own, begin, end, Session::Tapped::tokens);
+                std::size_t row = 0;
+                for (std::size_t i = begin; i < end; ++i) {
+                  auto& candidate = states.emplace_back();
+                  for (std::size_t token = 0; token < own[i].size(); ++token, ++row) {
+                    auto& values = candidate.emplace_back();
+                    for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+                      const auto state = session.tapped().subspan((layer * rows + row) * hidden, hidden);
+                      values.insert(values.end(), state.begin(), state.end());
+                    }
+                  }
+                }
+              });
   return states;
 }
 

@@ -42,6 +42,11 @@ double likelihood(const Candidate& candidate) {
   return std::isnan(mean) ? -HUGE_VAL : mean;
 }
 
+/// Where nothing was written, or an early probe ended the writing, there is no program: wrong by every judge's account.
+bool unwritten(const Candidate& candidate) {
+  return text::blank(candidate.text) || candidate.finish == FinishReason::stopped_by_probe;
+}
+
 }  // namespace
 
 Ranking Ranker::rank(const Task& task, std::vector<Candidate> candidates, const std::optional<RankOptions>& given,
@@ -58,8 +63,7 @@ Ranking Ranker::rank(const Task& task, std::vector<Candidate> candidates, const 
   std::vector<std::size_t> place(candidates.size()), multiplicity(candidates.size());
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     ++multiplicity[first[i]];
-    // Where nothing was written, that is wrong by every judge's account, and none is asked.
-    if (first[i] != i || text::blank(candidates[i].text)) continue;
+    if (first[i] != i || unwritten(candidates[i])) continue;  // no judge is asked
     place[i] = distinct.size();
     distinct.push_back(candidates[i]);
   }
@@ -81,13 +85,14 @@ Ranking Ranker::rank(const Task& task, std::vector<Candidate> candidates, const 
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     Ranked ranked;
     // A candidate of nothing but comments may have a blank one as its representative.
-    const bool blank = text::blank(candidates[i].text) || text::blank(candidates[first[i]].text);
-    ranked.verdicts = blank ? std::vector<Verdict>(members_.size(), Verdict{0.0, std::nullopt, Decision::wrong})
-                            : verdicts[place[first[i]]];
-    ranked.score = members_.empty() ? std::exp(std::min(likelihood(candidates[i]), 0.0))
-                   : blank          ? 0.0
-                                    : aggregate(options.aggregation, ranked.verdicts, options.weights, options.stacking,
-                                                candidates[i].mean_logprob());
+    const bool none = unwritten(candidates[i]) || unwritten(candidates[first[i]]);
+    ranked.verdicts = none ? std::vector<Verdict>(members_.size(), Verdict{0.0, std::nullopt, Decision::wrong})
+                           : verdicts[place[first[i]]];
+    const bool stopped = candidates[i].finish == FinishReason::stopped_by_probe;
+    ranked.score = members_.empty() && !stopped ? std::exp(std::min(likelihood(candidates[i]), 0.0))
+                   : none                       ? 0.0
+                          : aggregate(options.aggregation, ranked.verdicts, options.weights, options.stacking,
+                                      candidates[i].mean_logprob());
     ranked.multiplicity = multiplicity[first[i]];
     ranked.representative = static_cast<std::size_t>(candidates[first[i]].index);
     ranking.ranked.push_back(std::move(ranked));

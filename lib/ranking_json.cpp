@@ -42,6 +42,7 @@ const char* text(FinishReason finish) {
     case FinishReason::stop_string: return "stop_string";
     case FinishReason::length: return "length";
     case FinishReason::given: return "given";
+    case FinishReason::stopped_by_probe: return "stopped_by_probe";
   }
   return "given";
 }
@@ -135,13 +136,18 @@ Json record(const GenerateOptions& options) {
           {"stop", options.stop},
           {"stop_tokens", options.stop_tokens},
           {"language_stops", options.language_stops},
-          {"probe", options.probe}};
+          {"probe", options.probe},
+          {"stop_below", number(options.stop_below)}};
 }
 
 Json record(const GenerateStats& stats) {
-  return {{"prefill_seconds", number(stats.prefill_seconds)}, {"decode_seconds", number(stats.decode_seconds)},
-          {"sample_seconds", number(stats.sample_seconds)},   {"prompt_tokens", stats.prompt_tokens},
-          {"sampled_tokens", stats.sampled_tokens},           {"steps", stats.steps}};
+  return {{"prefill_seconds", number(stats.prefill_seconds)},
+          {"decode_seconds", number(stats.decode_seconds)},
+          {"sample_seconds", number(stats.sample_seconds)},
+          {"prompt_tokens", stats.prompt_tokens},
+          {"sampled_tokens", stats.sampled_tokens},
+          {"steps", stats.steps},
+          {"stopped", stats.stopped}};
 }
 
 }  // namespace

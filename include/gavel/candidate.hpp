@@ -9,10 +9,11 @@ namespace gavel {
 
 /// Why a candidate ended.
 enum class FinishReason {
-  stop_token,   ///< the model ended its turn
-  stop_string,  ///< one of the caller's or the language's stop strings appeared
-  length,       ///< max_tokens or the context was reached
-  given         ///< not generated here: the caller brought the candidate
+  stop_token,       ///< the model ended its turn
+  stop_string,      ///< one of the caller's or the language's stop strings appeared
+  length,           ///< max_tokens or the context was reached
+  given,            ///< not generated here: the caller brought the candidate
+  stopped_by_probe  ///< GenerateOptions::stop_below: an early probe held it for wrong; the text is unfinished
 };
 
 /// One proposed solution of a task.

@@ -24,6 +24,11 @@ struct GenerateOptions {
   std::vector<std::int32_t> stop_tokens;  ///< further stop tokens, beside the bundle's own
   bool language_stops = true;             ///< end a completion with its function, closing the types around it
   bool probe = true;                      ///< fill p_correct where the bundle has a probe
+
+  /// Stop writing a candidate once the probe gives it less than this probability of being correct, in [0, 1]; 0 never
+  /// does. It is asked after as many tokens as the bundle has early probes for (`gavel fit-probe`). What is not stopped
+  /// is written as without this.
+  double stop_below = 0;
 };
 
 /// One piece of a candidate while it is written. Text never ends within a UTF-8 character.
@@ -42,6 +47,7 @@ using StreamCallback = std::function<void(const StreamEvent&)>;
 struct GenerateStats {
   double prefill_seconds = 0, decode_seconds = 0, sample_seconds = 0;
   std::int64_t prompt_tokens = 0, sampled_tokens = 0, steps = 0;
+  std::int64_t stopped = 0;  ///< candidates that the probe ended (FinishReason::stopped_by_probe)
 };
 
 /// All candidates of one task, in order of their index.
@@ -62,7 +68,8 @@ class Generator {
   /// N candidates of one task from one prefill. Candidate i depends on (seed, i), never on N: with int8 weights on the
   /// CPU to the last bit; elsewhere up to the kernels' summation order.
   /// Throws invalid_argument (empty task, invalid UTF-8, options out of range, prompt longer than the context),
-  /// out_of_memory (with the bytes that were needed), or cancelled.
+  /// unsupported (stop_below where the bundle has no early probes), out_of_memory (with the bytes that were needed), or
+  /// cancelled.
   [[nodiscard]] Generation generate(const Task& task, const GenerateOptions& options = {},
                                     const StreamCallback& stream = {}, const Cancel& cancel = {});
 

@@ -30,7 +30,7 @@ enum class JudgeKind {
   automatic,   ///< the bundle's probe where it has one, else its classifier, else its verbalizer
   verbalizer,  ///< softmax over the positive and negative vocabulary rows (the paper's judge)
   classifier,  ///< a head on a decoder's last state, or on an encoder's (RankEF, CodeRanker); also a reward head
-  probe        ///< logistic regression on mean-pooled middle-layer states of the candidate's tokens
+  probe        ///< logistic regression on pooled middle-layer states of the candidate's tokens
 };
 
 struct JudgeOptions {
@@ -88,5 +88,12 @@ class Judge {
                                                                const std::vector<Candidate>& candidates,
                                                                const std::vector<std::int32_t>& layers,
                                                                const Cancel& cancel = {});
+
+/// The same of every token, for probes that pool otherwise: [candidates][tokens][layers * hidden], a token's layers one
+/// after another. Tokens are those a candidate was written with where they are this model's, else those of its text.
+[[nodiscard]] std::vector<std::vector<std::vector<float>>> tap_tokens(const Model& model, const Task& task,
+                                                                      const std::vector<Candidate>& candidates,
+                                                                      const std::vector<std::int32_t>& layers,
+                                                                      const Cancel& cancel = {});
 
 }  // namespace gavel

@@ -1,5 +1,6 @@
 #include "engine/manifest.hpp"
 
+#include <algorithm>
 #include <set>
 
 #include "engine/manifest_reader.hpp"
@@ -185,26 +186,85 @@ Manifest parse_manifest(std::string_view text, const std::filesystem::path& wher
   return m;
 }
 
+namespace {
+
+std::vector<float> read_state(const Reader& term, const char* key, const Manifest& manifest) {
+  std::vector<float> values = term.numbers(key);
+  if (values.size() != static_cast<std::size_t>(manifest.hidden))
+    term.refuse(key, fmt::format("{} numbers", manifest.hidden), values.size());
+  return values;
+}
+
+std::size_t tap_of(std::vector<std::int64_t>& layers, std::int64_t layer) {
+  const auto found = std::find(layers.begin(), layers.end(), layer);
+  const auto tap = static_cast<std::size_t>(found - layers.begin());
+  if (found == layers.end()) layers.push_back(layer);
+  return tap;
+}
+
+ProbeSpec::Term read_term(const Reader& term, const Manifest& manifest, std::vector<std::int64_t>& layers) {
+  ProbeSpec::Term read;
+  read.tap = tap_of(layers, term.integer("layer", 0, manifest.layers));
+  read.weights = read_state(term, "weights", manifest);
+  const std::string pooling = term.text("pooling");
+  if (pooling == "tail") {
+    read.pooling = ProbeSpec::Pooling::tail;
+  } else if (pooling == "last") {
+    read.pooling = ProbeSpec::Pooling::last;
+  } else if (pooling == "attention") {
+    read.pooling = ProbeSpec::Pooling::attention;
+    read.query = read_state(term, "query", manifest);
+  } else if (pooling != "mean") {
+    term.refuse("pooling", "\"mean\", \"tail\", \"last\" or \"attention\"", term.at("pooling"));
+  }
+  return read;
+}
+
+/// Format 1's layers and weights, which are means.
+std::vector<ProbeSpec::Term> read_means(const Reader& root, const Manifest& manifest,
+                                        std::vector<std::int64_t>& layers) {
+  const auto named = root.integers<std::int64_t>("layers", 0, manifest.layers);
+  const Json& weights = root.array("weights");
+  if (weights.size() != named.size())
+    root.refuse("weights", fmt::format("{} rows, one for each layer", named.size()), weights.size());
+  std::vector<ProbeSpec::Term> terms;
+  for (std::size_t i = 0; i < named.size(); ++i) {
+    const Json term{{"layer", named[i]}, {"pooling", "mean"}, {"weights", weights[i]}};
+    terms.push_back(read_term({term, "", root.file()}, manifest, layers));
+  }
+  return terms;
+}
+
+ProbeSpec::Head read_head(const Reader& root, int format, const Manifest& manifest, std::vector<std::int64_t>& layers) {
+  ProbeSpec::Head head;
+  if (format == 1)
+    head.terms = read_means(root, manifest, layers);
+  else
+    for (const Json& term : root.array("terms"))
+      head.terms.push_back(read_term({term, "terms[].", root.file()}, manifest, layers));
+  if (head.terms.empty()) root.refuse(format == 1 ? "layers" : "terms", "at least one", nullptr);
+  head.bias = root.number("bias");
+  head.calibration = read_calibration(root);
+  return head;
+}
+
+}  // namespace
+
 ProbeSpec parse_probe(std::string_view text, const Manifest& manifest, const std::filesystem::path& where) {
   const Json json = parse_json(text, where);
   const Reader root(json, "", where);
-  if (root.integer("format", 0, 1'000'000) != 1) root.refuse("format", "1", root.at("format"));
+  const auto format = root.integer("format", 0, 1'000'000);
+  if (format != 1 && format != 2) root.refuse("format", "1 or 2", root.at("format"));
   ProbeSpec probe;
-  probe.layers = root.integers<std::int64_t>("layers", 0, manifest.layers);
-  if (probe.layers.empty()) root.refuse("layers", "at least one layer", root.at("layers"));
-  const Json& weights = root.array("weights");
-  if (weights.size() != probe.layers.size())
-    root.refuse("weights", fmt::format("{} rows, one for each layer", probe.layers.size()), weights.size());
-  for (const Json& row : weights) {
-    if (!row.is_array() || row.size() != static_cast<std::size_t>(manifest.hidden))
-      root.refuse("weights", fmt::format("rows of {} numbers", manifest.hidden), row.size());
-    for (const Json& value : row) {
-      if (!value.is_number()) root.refuse("weights", "numbers", value);
-      probe.weights.push_back(value.get<float>());
+  probe.whole = read_head(root, static_cast<int>(format), manifest, probe.layers);
+  if (root.has("early")) {
+    for (const Json& item : root.array("early")) {
+      const Reader early(item, "early[].", where);
+      const std::int64_t least = probe.early.empty() ? 1 : probe.early.back().tokens + 1;
+      probe.early.push_back(read_head(early, 2, manifest, probe.layers));
+      probe.early.back().tokens = early.integer("tokens", least, manifest.context);
     }
   }
-  probe.bias = root.number("bias");
-  probe.calibration = read_calibration(root);
   probe.rule = read_rule(root);
   probe.curve = read_curve(root);
   return probe;

@@ -78,12 +78,31 @@ struct Manifest {
 /// Parses and validates a manifest. Throws corrupt_bundle naming the field, what was found and what was expected.
 [[nodiscard]] Manifest parse_manifest(std::string_view json, const std::filesystem::path& where);
 
-/// A probe's logistic regression on mean-pooled states, its standardisation folded in.
+/// A probe: log-odds linear in pooled states of the candidate's tokens, its standardisation folded in.
 struct ProbeSpec {
-  std::vector<std::int64_t> layers;
-  std::vector<float> weights;  ///< [layers][hidden]
-  double bias = 0;
-  Calibration calibration;
+  enum class Pooling {
+    mean,      ///< over all tokens
+    tail,      ///< over the last quarter of the tokens, rounded up
+    last,      ///< the last token
+    attention  ///< weighted by the softmax over tokens of query . state
+  };
+  struct Term {
+    std::size_t tap = 0;  ///< index into `layers`
+    Pooling pooling = Pooling::mean;
+    std::vector<float> weights;  ///< [hidden]
+    std::vector<float> query;    ///< [hidden], of attention
+  };
+  /// bias + the sum over terms of weights . pooled states.
+  struct Head {
+    std::vector<Term> terms;
+    double bias = 0;
+    Calibration calibration;
+    std::int64_t tokens = 0;  ///< an early one: how many of the candidate's first tokens it reads
+  };
+
+  std::vector<std::int64_t> layers;  ///< what all heads read, each once
+  Head whole;                        ///< of a whole candidate
+  std::vector<Head> early;           ///< while it is written, by growing `tokens`
   DecisionRule rule;
   std::optional<OperatingCurve> curve;  ///< where it was validated
 };

@@ -41,6 +41,8 @@ class Reader {
 
   [[nodiscard]] Reader object(const char* key) const { return {at(key), path_ + key + ".", file_}; }
 
+  [[nodiscard]] const std::filesystem::path& file() const { return file_; }
+
   [[nodiscard]] std::string text(const char* key) const {
     const Json& value = at(key);
     if (!value.is_string()) refuse(key, "a string", value);

@@ -33,6 +33,12 @@ struct Batch {
     }
     starts.push_back(static_cast<std::int64_t>(tokens.size()));
   }
+
+  /// The same, each token as a sequence of its own in the same slot: attention writes the keys of the whole batch
+  /// before it reads any, so that each sees those before it, and the program pools each alone.
+  void add_each(std::int64_t slot, std::span<const std::int32_t> more, std::int64_t offset, std::int64_t length) {
+    for (std::size_t i = 0; i < more.size(); ++i) add(slot, more.subspan(i, 1), offset, length++);
+  }
 };
 
 }  // namespace
@@ -75,7 +81,7 @@ class Session::Impl {
     for (auto& tokens : own_tokens_) tokens.clear();
   }
 
-  void extend(std::span<const Append> appends, const Cancel& cancel) {
+  void extend(std::span<const Append> appends, const Cancel& cancel, Tapped tapped) {
     require(prefix_length_ > 0, "extend before prefill");
     for (const Append& append : appends) {
       require(append.slot >= 0 && append.slot < limits_.sequences, "extend names a sequence that is not there");
@@ -83,9 +89,9 @@ class Session::Impl {
       require(length_after(append) <= limits_.own, "a sequence is longer than the session's own limit");
     }
     if (model_.impl().manifest.rope_switch == 0)
-      std::tie(hidden_, tapped_) = read_own(appends, 0, taps_, cancel);
+      std::tie(hidden_, tapped_) = read_own(appends, 0, taps_, tapped, cancel);
     else
-      extend_by_rope_set(appends, cancel);
+      extend_by_rope_set(appends, tapped, cancel);
   }
 
   std::span<const float> logits(std::span<const std::int64_t> rows) {
@@ -145,16 +151,23 @@ class Session::Impl {
     return hidden;
   }
 
-  /// Appends to the sequences' own caches; the states of their last tokens, and the tapped layers' sums.
+  /// How many rows of `tapped` speak of a sequence.
+  static std::int64_t rows_of(const Append& append, Tapped tapped) {
+    return tapped == Tapped::tokens ? static_cast<std::int64_t>(append.tokens.size()) : 1;
+  }
+
+  /// Appends to the sequences' own caches; the states of their last tokens, and what is tapped.
   std::pair<torch::Tensor, torch::Tensor> read_own(std::span<const Append> appends, std::int64_t set,
-                                                   const std::vector<std::int64_t>& taps, const Cancel& cancel) {
+                                                   const std::vector<std::int64_t>& taps, Tapped wanted,
+                                                   const Cancel& cancel) {
     std::vector<torch::Tensor> hidden;
     torch::Tensor tapped;
     guarded("reading candidates", [&] {
       const c10::InferenceMode inference;
-      const auto count = static_cast<std::int64_t>(appends.size());
+      std::int64_t rows = 0, row = 0;
+      for (const Append& append : appends) rows += rows_of(append, wanted);
       if (!taps.empty())
-        tapped = torch::zeros({static_cast<std::int64_t>(taps.size()), count, model_.impl().manifest.hidden});
+        tapped = torch::zeros({static_cast<std::int64_t>(taps.size()), rows, model_.impl().manifest.hidden});
       std::size_t next = 0, offset = 0;  // the first append not wholly read, and how much of it is
       while (next < appends.size()) {
         check_cancel(cancel);
@@ -164,10 +177,15 @@ class Session::Impl {
           const auto rest = appends[next].tokens.subspan(offset);
           const auto some = rest.first(std::min(rest.size(), static_cast<std::size_t>(room)));
           std::int64_t& length = lengths_[static_cast<std::size_t>(appends[next].slot)];
-          batch.add(appends[next].slot, some, prefix_length_, length);
+          if (wanted == Tapped::tokens) {
+            batch.add_each(appends[next].slot, some, prefix_length_, length);
+            for (std::size_t i = 0; i < some.size(); ++i) members.push_back(row++);
+          } else {
+            batch.add(appends[next].slot, some, prefix_length_, length);
+            members.push_back(static_cast<std::int64_t>(next));
+          }
           length += static_cast<std::int64_t>(some.size());
           room -= static_cast<std::int64_t>(some.size());
-          members.push_back(static_cast<std::int64_t>(next));
           if (some.size() == rest.size()) {
             batch.asked.push_back(batch.starts.back() - 1);
             ++next;
@@ -188,13 +206,16 @@ class Session::Impl {
   /// The same where a sequence changes its rotary frequencies when it becomes longer than the switch: all that its
   /// caches hold is then read anew, the shared prefix too. Sequences that are written together cross it together, so
   /// this happens once.
-  void extend_by_rope_set(std::span<const Append> appends, const Cancel& cancel) {
-    std::vector<std::int64_t> order;
+  void extend_by_rope_set(std::span<const Append> appends, Tapped wanted, const Cancel& cancel) {
+    std::vector<std::int64_t> order, rows;  // of the sequences, and of the rows tapped
     std::vector<torch::Tensor> hidden, tapped;
     for (const std::int64_t set : {prefix_set_, 1 - prefix_set_}) {
       std::vector<Append> members, again;
-      for (std::size_t i = 0; i < appends.size(); ++i) {
+      std::int64_t row = 0, next_row = 0;
+      for (std::size_t i = 0; i < appends.size(); ++i, row = next_row) {
+        next_row = row + rows_of(appends[i], wanted);
         if (rope_set(prefix_length_ + length_after(appends[i])) != set) continue;
+        for (std::int64_t r = row; r < next_row; ++r) rows.push_back(r);
         order.push_back(static_cast<std::int64_t>(i));
         members.push_back(appends[i]);
         const auto slot = static_cast<std::size_t>(appends[i].slot);
@@ -206,8 +227,8 @@ class Session::Impl {
       }
       if (members.empty()) continue;
       if (prefix_set_ != set) read_prefix(set, cancel);
-      if (!again.empty()) read_own(again, set, {}, cancel);
-      auto [states, sums] = read_own(members, set, taps_, cancel);
+      if (!again.empty()) read_own(again, set, {}, Tapped::sums, cancel);
+      auto [states, sums] = read_own(members, set, taps_, wanted, cancel);
       hidden.push_back(states);
       if (!taps_.empty()) tapped.push_back(sums);
       for (const Append& append : members) {
@@ -216,9 +237,8 @@ class Session::Impl {
       }
     }
     const c10::InferenceMode inference;
-    const torch::Tensor back = indices(order).argsort();
-    hidden_ = torch::cat(hidden).index_select(0, back.to(model_.impl().device));
-    tapped_ = taps_.empty() ? torch::Tensor() : torch::cat(tapped, 1).index_select(1, back);
+    hidden_ = torch::cat(hidden).index_select(0, indices(order).argsort().to(model_.impl().device));
+    tapped_ = taps_.empty() ? torch::Tensor() : torch::cat(tapped, 1).index_select(1, indices(rows).argsort());
   }
 
   std::pair<torch::Tensor, torch::Tensor> forward(const Batch& batch, std::int64_t rope_set, std::int64_t prefix_length,
@@ -253,8 +273,8 @@ void Session::prefill(std::span<const std::int32_t> tokens, const Cancel& cancel
 void Session::restart() {
   impl_->restart();
 }
-void Session::extend(std::span<const Append> appends, const Cancel& cancel) {
-  impl_->extend(appends, cancel);
+void Session::extend(std::span<const Append> appends, const Cancel& cancel, Tapped tapped) {
+  impl_->extend(appends, cancel, tapped);
 }
 std::span<const float> Session::logits(std::span<const std::int64_t> rows) {
   return impl_->logits(rows);

@@ -39,15 +39,18 @@ class Session {
     std::span<const std::int32_t> tokens;
   };
 
+  /// What `tapped` speaks of: each sequence, the sum over its new tokens; or each of those tokens.
+  enum class Tapped { sums, tokens };
+
   /// Appends at least one token to each of some sequences. `logits` and `tapped` then speak of these, in this order.
-  void extend(std::span<const Append> appends, const Cancel& cancel);
+  void extend(std::span<const Append> appends, const Cancel& cancel, Tapped tapped = Tapped::sums);
 
   /// Logits after the last token of each sequence of the last call (of the prefix after prefill): [n][columns],
   /// float32, for the whole vocabulary or the asked rows; a classifier's labels. Valid until the next call.
   [[nodiscard]] std::span<const float> logits(std::span<const std::int64_t> rows = {});
 
-  /// Sums of the tapped layers' states over the tokens of the last extend: [taps][n][hidden]. Valid until the next
-  /// call.
+  /// The tapped layers' states of the last extend, summed over each sequence's tokens: [taps][n][hidden]; or those of
+  /// all its tokens, sequence after sequence: [taps][tokens][hidden]. Valid until the next call.
   [[nodiscard]] std::span<const float> tapped() const;
 
  private:

@@ -543,7 +543,7 @@ static void test_judge(const gavel_model* model, const gavel_task* task) {
   gavel_judge* mute = NULL;
   const int32_t layers[2] = {0, 1};
   float* states = NULL;
-  size_t hidden = 0;
+  size_t hidden = 0, tokens[2];
   size_t i;
   CHECK(gavel_judge_options_init(&options, sizeof options) == GAVEL_OK && isnan(options.precision));
   options.kind = 9;
@@ -591,6 +591,10 @@ static void test_judge(const gavel_model* model, const gavel_task* task) {
   CHECK(gavel_judge_create(&mute, model, &options) == GAVEL_INVALID_ARGUMENT);
   CHECK(gavel_tap(&states, &hidden, model, task, list, layers, 2, NULL) == GAVEL_OK && hidden > 0);
   gavel_free(states);
+  CHECK(gavel_tap_tokens(&states, &hidden, tokens, 2, model, task, list, layers, 2, NULL) == GAVEL_OK);
+  CHECK(hidden > 0 && tokens[0] > 0 && tokens[1] > 0 && states[(tokens[0] + tokens[1]) * 2 * hidden - 1] != 0);
+  gavel_free(states);
+  CHECK(gavel_tap_tokens(&states, &hidden, tokens, 1, model, task, list, layers, 2, NULL) == GAVEL_INVALID_ARGUMENT);
   CHECK(gavel_candidates_add_text(list, text("")) == GAVEL_OK);
   CHECK(gavel_judge_judge(verdicts, 3, judge, task, list, NULL) == GAVEL_INVALID_ARGUMENT);
   gavel_candidates_destroy(list);

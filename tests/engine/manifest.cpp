@@ -155,12 +155,60 @@ TEST_CASE("a probe must fit its model", "[engine]") {
              {"calibration", {{"scale", 1.0}, {"shift", 0.0}}},
              {"threshold", 0.5},
              {"abstain_band", 0.0}};
-  REQUIRE(gavel::parse_probe(probe.dump(), manifest, "probe.json").weights.size() == 64);
+  const auto first = gavel::parse_probe(probe.dump(), manifest, "probe.json");
+  REQUIRE(first.layers == std::vector<std::int64_t>{1});
+  REQUIRE(first.whole.terms.at(0).pooling == gavel::ProbeSpec::Pooling::mean);
+  REQUIRE(first.whole.terms.at(0).weights.size() == 64);
+  REQUIRE(first.early.empty());
   probe["layers"] = {3};
   REQUIRE_THROWS_AS(gavel::parse_probe(probe.dump(), manifest, "probe.json"), gavel::Error);
   probe["layers"] = {2};
   probe["weights"][0].erase(0);
   REQUIRE_THROWS_AS(gavel::parse_probe(probe.dump(), manifest, "probe.json"), gavel::Error);
+}
+
+TEST_CASE("a probe reads several layers and poolings, and early ones fewer tokens", "[engine]") {
+  using Pooling = gavel::ProbeSpec::Pooling;
+  const auto manifest = parse_manifest(good().dump(), "gavel.json");
+  const Json row(std::vector<float>(64, 0.5F)), calibration{{"scale", 2.0}, {"shift", 0.1}};
+  const auto term = [&](int layer, const char* pooling) {
+    return Json{{"layer", layer}, {"pooling", pooling}, {"weights", row}, {"query", row}};
+  };
+  const auto early = [&](int tokens) {
+    return Json{{"tokens", tokens}, {"terms", {term(0, "mean")}}, {"bias", 0.5}, {"calibration", calibration}};
+  };
+  Json probe = early(0);
+  probe.update({{"format", 2}, {"threshold", 0.5}, {"abstain_band", 0.0}});
+  probe["terms"] = {term(2, "mean"), term(2, "last"), term(1, "tail"), term(1, "attention")};
+  probe["early"] = {early(16), early(32)};
+  const auto parse = [&] { return gavel::parse_probe(probe.dump(), manifest, "probe.json"); };
+  const auto spec = parse();
+  REQUIRE(spec.layers == std::vector<std::int64_t>{2, 1, 0});
+  const std::vector<std::pair<std::size_t, Pooling>> expected{
+      {0, Pooling::mean}, {0, Pooling::last}, {1, Pooling::tail}, {1, Pooling::attention}};
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    REQUIRE(spec.whole.terms.at(i).tap == expected[i].first);
+    REQUIRE(spec.whole.terms.at(i).pooling == expected[i].second);
+  }
+  REQUIRE(spec.whole.terms.at(3).query.size() == 64);
+  REQUIRE(spec.early.size() == 2);
+  REQUIRE(spec.early.at(1).tokens == 32);
+  REQUIRE(spec.early.at(1).terms.at(0).tap == 2);
+  REQUIRE(spec.early.at(1).bias == 0.5);
+
+  const Json kept = probe;
+  const auto refused = [&](const auto& spoil) {
+    probe = kept;
+    spoil();
+    REQUIRE_THROWS_AS(parse(), gavel::Error);
+  };
+  refused([&] { probe["format"] = 3; });
+  refused([&] { probe["terms"] = Json::array(); });
+  refused([&] { probe["terms"][0]["pooling"] = "median"; });
+  refused([&] { probe["terms"][3].erase("query"); });
+  refused([&] { probe["terms"][3]["query"].erase(0); });
+  refused([&] { probe["early"][1]["tokens"] = 16; });
+  refused([&] { probe["early"][0]["tokens"] = 0; });
 }
 
 TEST_CASE("a manifest may hold an isotonic calibration and what thresholds are worth", "[engine]") {

@@ -15,13 +15,22 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A two-layer Llama with random weights and a small byte-level BPE: whole, quick, and it writes nonsense."""
+    return _tiny(tmp_path_factory.mktemp("tiny"), "fp32")
+
+
+@pytest.fixture(scope="session")
+def tiny_int8_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in int8, whose scores do not depend on what stands in the same batch."""
+    return _tiny(tmp_path_factory.mktemp("tiny-int8"), "int8")
+
+
+def _tiny(folder: Path, precision: str) -> Path:
     import tiny_models as tiny
 
     from gavel.toolkit.export import export
 
-    folder = tmp_path_factory.mktemp("tiny")
     checkpoint = tiny.save(tiny.model("llama", max_position_embeddings=1024), folder / "checkpoint")
-    return export(checkpoint, folder / "tiny.gavel", precision="fp32", license="apache-2.0")
+    return export(checkpoint, folder / "tiny.gavel", precision=precision, license="apache-2.0")
 
 
 @pytest.fixture

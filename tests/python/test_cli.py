@@ -161,7 +161,10 @@ def test_label_and_fit_probe(tasks: Path, tmp_path: Path, tiny_copy: Path) -> No
     assert summary["tasks"] == 4 and summary["statuses"]
     assert all(row["candidates"][1]["passed"] for row in read(labelled))
     fitted = json.loads(done("fit-probe", tiny_copy, labelled, "--layer", 1, "--folds", 2, "--json").stdout)
-    assert fitted["layers"] == [1] and fitted["attached"]
+    assert {part["layer"] for part in fitted["terms"]} == {1} and fitted["attached"]
+    assert set(fitted["seconds"]) == {"states", "fit"}
+    printed = done("inspect", tiny_copy).stdout
+    assert "layer 1" in printed
     assert gavel.Model.open(tiny_copy, self_test=True).has_probe
 
 

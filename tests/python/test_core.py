@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -550,6 +552,115 @@ def test_probe_scores_the_same_while_writing_and_afterwards(tiny_copy: Path) -> 
         for ranked in solved.ranked:  # a team whose judge is the writer's probe takes what that said, to the bit
             assert ranked.verdicts[0].logit == ranked.candidate.probe_logit
             assert ranked.candidate.p_correct == np.float32(ranked.verdicts[0].p_correct)
+
+
+def format_2(terms: list[dict], **more: object) -> dict:
+    return {
+        "format": 2,
+        "terms": terms,
+        "bias": 0.1,
+        "threshold": 0.5,
+        "abstain_band": 0.0,
+        "calibration": {"scale": 0.7, "shift": 0.2},
+    } | more
+
+
+def test_tokens_are_tapped_in_one_pass(model: gavel.Model, generator: gavel.Generator) -> None:
+    made = generator.generate(TASK, seed=1, language_stops=False, **FEW)
+    each = gavel.tap_tokens(model, TASK, made.candidates, [1, 2])
+    assert [states.shape for states in each] == [(len(one.tokens), 2, 64) for one in made]
+    means = gavel.tap(model, TASK, made.candidates, [1, 2])
+    for states, mean, one in zip(each, means, made, strict=True):
+        np.testing.assert_allclose(states.mean(0), mean, atol=1e-4)
+        # A token's state does not know what comes behind it.
+        begun = gavel.Candidate("x", tokens=one.tokens[:5], tokenizer=one.tokenizer)
+        np.testing.assert_allclose(gavel.tap_tokens(model, TASK, [begun], [1, 2])[0], states[:5], atol=1e-4)
+    assert gavel.tap_tokens(model, TASK, [], [1]) == []
+    with pytest.raises(gavel.InvalidArgument):
+        gavel.tap_tokens(model, TASK, made.candidates, [3])
+
+
+@pytest.mark.parametrize("poolings", [("mean", "last"), ("tail",), ("attention", "mean")])
+def test_poolings_score_the_same_while_writing_and_afterwards(poolings: tuple[str, ...], tiny_copy: Path) -> None:
+    from gavel.toolkit.bundle import add_probe
+
+    random = np.random.default_rng(1)
+    terms = [
+        {"layer": layer, "pooling": pooling, "weights": random.normal(size=64).tolist()}
+        | ({"query": (0.3 * random.normal(size=64)).tolist()} if pooling == "attention" else {})
+        for layer in (2, 1)
+        for pooling in poolings
+    ]
+    add_probe(tiny_copy, format_2(terms))
+    with gavel.Model.open(tiny_copy) as model:
+        made = gavel.Generator(model).generate(TASK, seed=1, language_stops=False, **FEW)
+        verdicts = gavel.Judge(model).judge(TASK, made.candidates)
+        for candidate, verdict in zip(made, verdicts, strict=True):
+            expected = 0.1
+            for term in terms:
+                states = gavel.tap_tokens(model, TASK, [candidate], [term["layer"]])[0][:, 0].astype(np.float64)
+                if term["pooling"] == "last":
+                    weights = np.eye(len(states))[-1]
+                elif term["pooling"] == "tail":
+                    weights = np.arange(len(states)) >= len(states) - math.ceil(len(states) / 4)
+                elif term["pooling"] == "attention":
+                    weights = np.exp(states @ term["query"])
+                else:
+                    weights = np.ones(len(states))
+                expected += weights / weights.sum() @ states @ term["weights"]
+            assert candidate.probe_logit == pytest.approx(expected, abs=1e-3)
+            assert verdict.logit == pytest.approx(expected, abs=1e-3)
+
+
+def test_an_early_probe_stops_candidates_and_changes_no_other(tiny_int8_bundle: Path, tmp_path: Path) -> None:
+    from gavel.toolkit.bundle import add_probe
+
+    tiny_copy = shutil.copytree(tiny_int8_bundle, tmp_path / "copy.gavel")
+    weights = np.random.default_rng(1).normal(size=64)
+    term = {"layer": 1, "pooling": "mean", "weights": weights.tolist()}
+    options = {"candidates": 8, "max_tokens": 24, "seed": 1, "language_stops": False}
+    add_probe(tiny_copy, format_2([term]))
+    with gavel.Model.open(tiny_copy) as model:
+        plain = gavel.Generator(model).generate(TASK, **options)
+        with pytest.raises(gavel.Unsupported, match="no early probes"):
+            gavel.Generator(model).generate(TASK, stop_below=0.5, **options)
+        said = {}  # P(correct) of the first tokens, for both early probes
+        for tokens in (4, 9):
+            states = gavel.tap_tokens(model, TASK, plain.candidates, [1])
+            logits = [float(each[:tokens, 0].mean(0) @ weights) for each in states]
+            said[tokens] = 1 / (1 + np.exp(-np.array(logits)))
+    below = float(np.median(said[9]))
+    early = [
+        {"tokens": tokens, "terms": [term], "bias": 0.0, "calibration": {"scale": 1.0, "shift": 0.0}}
+        for tokens in (4, 9)
+    ]
+    add_probe(tiny_copy, format_2([term], early=early))
+    events: list[gavel.StreamEvent] = []
+    with gavel.Model.open(tiny_copy) as model:
+        made = gavel.Generator(model).generate(TASK, stop_below=below, stream=events.append, **options)
+        team = gavel.Ranker(gavel.Generator(model), judges=[gavel.Judge(model), ByLength()])
+        ranking = team.solve(TASK, stop_below=below, **options)
+        for bad in ({"stop_below": 1.5}, {"stop_below": -0.1}, {"stop_below": 0.5, "probe": False}):
+            with pytest.raises(gavel.InvalidArgument, match="stop_below"):
+                gavel.Generator(model).generate(TASK, **options | bad)
+    stopped = 0
+    for before, after in zip(plain, made, strict=True):
+        at = next((n for n in (4, 9) if len(before.tokens) > n and said[n][before.index] < below), None)
+        if at is None:
+            assert after == before
+        else:
+            stopped += 1
+            assert after.finish == "stopped_by_probe" and after.tokens == before.tokens[:at]
+            assert before.raw.startswith(after.raw) and after.p_correct is not None
+        mine = [event for event in events if event.candidate == before.index]
+        assert "".join(event.text for event in mine) == after.text
+        assert [event.finished for event in mine] == [False] * (len(mine) - 1) + [True]
+    assert 0 < stopped < 8 and made.stats.stopped == stopped and plain.stats.stopped == 0
+    assert made.stats.sampled_tokens < plain.stats.sampled_tokens
+    # In a team the unfinished ones come last, and no judge is asked about them.
+    places = [each.candidate.finish == "stopped_by_probe" for each in ranking.ranked]
+    assert places == sorted(places) and sum(places) == stopped
+    assert all(each.score == 0 for each, last in zip(ranking.ranked, places, strict=True) if last)
 
 
 # ---- Ranker ----------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from gavel.errors import (
     Unsupported,
 )
 from gavel.generator import GenerateOptions, Generation, Generator, StreamEvent
-from gavel.judge import AnyJudge, Judge, OperatingPoint, tap
+from gavel.judge import AnyJudge, Judge, OperatingPoint, tap, tap_tokens
 from gavel.model import MemoryEstimate, Model
 from gavel.ranker import Ranked, Ranker, Ranking, RankOptions, Stacking
 from gavel.task import Candidate, GenerateStats, JudgeInfo, Task, Verdict
@@ -64,4 +64,5 @@ __all__ = [
     "__version__",
     "normal_form",
     "tap",
+    "tap_tokens",
 ]

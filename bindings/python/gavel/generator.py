@@ -43,6 +43,9 @@ class GenerateOptions(TypedDict, total=False):
     """End a completion with its function, closing the types around it [True]."""
     probe: bool
     """Fill p_correct where the bundle has a probe [True]."""
+    stop_below: float
+    """Stop a candidate once an early probe of the bundle gives it less than this probability of being correct, in
+    [0, 1]; Unsupported where the bundle has none; 0 never does [0]."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from gavel._ffi import Fields, absent, check, ffi, handle, initialised, lib, new_array, sized, take
 from gavel._handle import Handle, exclusive
@@ -135,15 +135,55 @@ def tap(
 
     Layer 0 is the embedding's output, layer L the last layer's.
     """
-    import numpy
-
     c_task, c_list = task_fields(task), candidate_list(candidates)
     c_layers = new_array("int32_t", layers, "layers")
     out, hidden = ffi.new("float **"), ffi.new("size_t *")
     with cancellation(cancel, timeout) as c_cancel:
         status = lib().gavel_tap(out, hidden, model._handle, c_task.struct, c_list, c_layers, len(layers), c_cancel)
     check(status)
-    shape = (len(candidates), len(layers), hidden[0])
+    return _floats(out, (len(candidates), len(layers), hidden[0]))
+
+
+def tap_tokens(
+    model: Model,
+    task: Task | str,
+    candidates: Sequence[Candidate | str],
+    layers: Sequence[int],
+    *,
+    cancel: Cancel | None = None,
+    timeout: float | None = None,
+) -> list[numpy.ndarray]:
+    """The same of every token, for probes that pool otherwise: for each candidate float32 [tokens, layers, hidden].
+
+    A candidate's tokens are those it was written with where they are this model's, else those of its text.
+    """
+    c_task, c_list = task_fields(task), candidate_list(candidates)
+    c_layers = new_array("int32_t", layers, "layers")
+    out, hidden, tokens = ffi.new("float **"), ffi.new("size_t *"), ffi.new("size_t[]", len(candidates))
+    with cancellation(cancel, timeout) as c_cancel:
+        status = lib().gavel_tap_tokens(
+            out,
+            hidden,
+            tokens,
+            len(candidates),
+            model._handle,
+            c_task.struct,
+            c_list,
+            c_layers,
+            len(layers),
+            c_cancel,
+        )
+    check(status)
+    states, begin, found = _floats(out, (sum(tokens), len(layers), hidden[0])), 0, []
+    for count in tokens:
+        found.append(states[begin : begin + count])
+        begin += count
+    return found
+
+
+def _floats(out: Any, shape: tuple[int, ...]) -> numpy.ndarray:
+    import numpy
+
     memory = take(out)
     floats = ffi.buffer(memory, math.prod(shape) * ffi.sizeof("float")) if math.prod(shape) else b""
     return numpy.frombuffer(floats, dtype=numpy.float32).reshape(shape).copy()

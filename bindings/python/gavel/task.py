@@ -12,7 +12,7 @@ from gavel.errors import InvalidArgument
 
 Language = Literal["any", "java", "python", "cpp"]
 Prompting = Literal["completion", "chat"]
-Finish = Literal["stop_token", "stop_string", "length", "given"]
+Finish = Literal["stop_token", "stop_string", "length", "given", "stopped_by_probe"]
 Decision = Literal["correct", "wrong", "abstain"]
 
 
@@ -110,6 +110,8 @@ class GenerateStats:
     prompt_tokens: int = 0
     sampled_tokens: int = 0
     steps: int = 0
+    stopped: int = 0
+    """Candidates that the probe ended (``finish`` is ``stopped_by_probe``)."""
 
 
 def task_fields(task: Task | str) -> Fields:
@@ -221,4 +223,5 @@ def read_stats(c_stats: Any) -> GenerateStats:
         c_stats.prompt_tokens,
         c_stats.sampled_tokens,
         c_stats.steps,
+        c_stats.stopped,
     )

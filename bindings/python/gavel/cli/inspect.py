@@ -14,7 +14,7 @@ from rich.text import Text
 import gavel
 from gavel.cli import show
 from gavel.cli.errors import command
-from gavel.toolkit.bundle import ADAPTERS, base_of, read_adapter
+from gavel.toolkit.bundle import ADAPTERS, base_of, probe_parts, probe_summary, read_adapter
 from gavel.toolkit.bundle import verify as verify_hashes
 
 EXAMPLES = """
@@ -171,15 +171,17 @@ def _probe(bundle: Path, model: gavel.Model) -> dict[str, Any] | None:
     if not model.has_probe:
         return None
     probe = json.loads((bundle / model.manifest["probe"]["file"]).read_bytes())
-    return {name: value for name, value in probe.items() if name != "weights"}
+    return probe_summary(probe)
 
 
 def _probe_line(probe: dict[str, Any] | None) -> str:
     if probe is None:
         return "none"
     figures = ", ".join(f"{name} {value}" for name, value in (probe.get("figures") or {}).items())
-    layers = ", ".join(map(str, probe["layers"]))
-    return f"trained, layer {layers}; on {probe.get('fitted_on', 'data not named')}; {figures}{_validation(probe)}"
+    parts = ", ".join(f"layer {layer} {pooling}" for layer, pooling in probe_parts(probe))
+    early = ", ".join(str(each["tokens"]) for each in probe.get("early", []))
+    parts += f"; early after {early} tokens" if early else ""
+    return f"trained, {parts}; on {probe.get('fitted_on', 'data not named')}; {figures}{_validation(probe)}"
 
 
 def _bytes(size: int) -> str:

@@ -217,9 +217,21 @@ class Sampling:
     probe: Annotated[
         bool, _of(SAMPLING, "--probe/--no-probe", help="Let the bundle's probe judge while it writes.")
     ] = True
+    stop_below: Annotated[
+        float,
+        _number(
+            SAMPLING,
+            "--stop-below",
+            min=0,
+            max=1,
+            help="Stop a candidate once an early probe gives it less than this P(correct); 0: never.",
+        ),
+    ] = 0.0
 
     def options(self) -> GenerateOptions:
         given = asdict(self)
         given["stop"] = given["stop"] or []
         given["stop_tokens"] = given["stop_tokens"] or []
+        if not given["stop_below"]:
+            del given["stop_below"]  # unsaid where it is off, so that outputs begun before there was one go on
         return GenerateOptions(**given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -27,6 +27,7 @@ gavel label solved.jsonl -o labelled.jsonl --ray auto
 """
 FIT_PROBE_EXAMPLES = """
 gavel fit-probe model.gavel labelled.jsonl
+gavel fit-probe model.gavel train.jsonl --validation validation.jsonl --attention
 gavel fit-probe model.gavel labelled.jsonl --layer 12 --layer 16 --no-attach -o probe.json
 """
 REPORT_EXAMPLES = """
@@ -122,8 +123,16 @@ def _named(tasks: list[str]) -> str:
 def fit_probe(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle whose hidden states it reads.")],
     rows: Rows,
-    layer: Annotated[list[int] | None, typer.Option(help="A layer to choose from. Default: all.")] = None,
-    folds: Annotated[int, typer.Option(min=2, help="Of the cross-validation, over tasks.")] = 10,
+    validation: Annotated[
+        Path | None, typer.Option(metavar="ROWS.jsonl", help="Labelled rows of other problems, to try it on.")
+    ] = None,
+    layer: Annotated[
+        list[int] | None, typer.Option(help="A layer to choose from. Default: nine of the last two thirds.")
+    ] = None,
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Also train a head that weighs tokens; it is taken where it wins.")
+    ] = False,
+    folds: Annotated[int, typer.Option(min=2, help="Of the cross-validation, over problems.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Of the folds.")] = 0,
     attach: Annotated[bool, typer.Option("--attach/--no-attach", help="Put it into the bundle.")] = True,
     output: Annotated[
@@ -134,16 +143,20 @@ def fit_probe(
 ) -> None:
     """Fit a probe on labelled candidates: a judge that costs no forward pass, since it reads states generation makes.
 
-    Layer and regularisation are chosen by cross-validation over tasks, and so are the figures it prints. After a kill
-    the same command goes on where it stopped.
+    Layers, pooling and regularisation are chosen by cross-validation over problems, and so are the figures it prints.
+    It comes with early probes, for --stop-below of gavel generate. After a kill the same command goes on where it
+    stopped.
     """
+    from gavel.toolkit.bundle import probe_summary
     from gavel.toolkit.fit_probe import fit_probe as fit
 
     with steps("fit-probe") as progress:
         made = fit(
             bundle,
             rows,
+            validation=validation,
             layers=layer,
+            attention=attention,
             folds=folds,
             seed=seed,
             output=output,
@@ -151,13 +164,35 @@ def fit_probe(
             device=device,
             progress=lambda done, total: progress(f"{done} of {total}", done / total),
         )
-    probe = {name: value for name, value in made.probe.items() if name != "weights"}
+    probe = probe_summary(made.probe)
     if as_json:
-        print(json.dumps(probe | {"bundle": str(bundle), "attached": attach}))
+        print(json.dumps(probe | {"bundle": str(bundle), "attached": attach, "seconds": made.seconds}))
         return
-    lines = {"layer": ", ".join(map(str, probe["layers"])), "fitted on": probe["fitted_on"]} | probe["figures"]
+    lines = _probe_facts(probe)
+    lines["time"] = f"{made.seconds['states']} s for states, {made.seconds['fit']} s for fitting"
     lines["bundle"] = f"{bundle} now has it" if attach else f"{bundle} is as it was"
     show.facts(Console(), "gavel fit-probe", lines)
+
+
+def _probe_facts(probe: dict[str, Any]) -> dict[str, Any]:
+    parts = [f"layer {part['layer']}, {part['pooling']}" for part in probe["terms"]]
+    lines = {"reads": "; ".join(parts), "fitted on": probe["fitted_on"]} | probe["figures"]
+    if attention := probe.get("attention"):
+        gain = f"{attention['gain_low']:+} to {attention['gain_high']:+}"
+        lines["attention"] = f"AUROC {attention['auroc']}, over the linear probe {gain} (95 %)"
+    lines["AUROC of beginnings"] = ", ".join(f"{one['share']:.0%} {one['auroc']}" for one in probe["beginnings"])
+    for one in probe["early"]:
+        figures = one["figures"]
+        lines[f"after {one['tokens']} tokens"] = f"AUROC {figures['auroc']} of {figures['candidates']} that are longer"
+    for one in probe["stopping"]:
+        lines[f"stopped below {one['below']}"] = (
+            f"{one['stopped']:.1%} of candidates, {one['correct_stopped']:.1%} of the correct, saves "
+            f"{one['tokens_saved']:.1%} of tokens, pass@1 {one['pass_at_1_probe']}"
+        )
+    if unseen := probe.get("held_out"):
+        figures = ", ".join(f"{name} {value}" for name, value in unseen.items() if name != "early")
+        lines["on the validation rows"] = figures
+    return lines
 
 
 @command

@@ -159,13 +159,33 @@ def read_probe(folder: Path) -> dict[str, Any]:
     return probe
 
 
+def probe_parts(probe: dict[str, Any]) -> list[tuple[int, str]]:
+    """Layer and pooling of each part of a probe. Format 1 knew means alone."""
+    if probe["format"] == 1:
+        return [(layer, "mean") for layer in probe["layers"]]
+    return [(term["layer"], term["pooling"]) for term in probe["terms"]]
+
+
+def probe_summary(probe: dict[str, Any]) -> dict[str, Any]:
+    """A probe without the numbers that nobody reads."""
+
+    def short(head: dict[str, Any]) -> dict[str, Any]:
+        parts = [{"layer": layer, "pooling": pooling} for layer, pooling in probe_parts({"format": 2} | head)]
+        return head | {"terms": parts}
+
+    if probe["format"] == 1:
+        return {name: value for name, value in probe.items() if name != "weights"}
+    return short(probe) | {"early": [short(each) for each in probe.get("early", [])]}
+
+
 def add_probe(bundle: str | Path, probe: dict[str, Any]) -> None:
     """Gives a bundle a probe, or another one. The bundle is whole at every moment: an old probe is first taken out of
     the manifest, and the new one is named there only once it is written."""
     folder = Path(bundle)
     manifest = read_manifest(folder)
     architecture = manifest["architecture"]
-    weights, layers = probe["weights"], probe["layers"]
+    layers = [layer for layer, _ in probe_parts(probe)]
+    weights = probe["weights"] if "weights" in probe else [term["weights"] for term in probe["terms"]]
     if len(weights) != len(layers) or any(len(row) != architecture["hidden"] for row in weights):
         raise ToolkitError(f"the probe needs {architecture['hidden']} weights for each of its layers {layers}")
     if not all(0 <= layer <= architecture["layers"] for layer in layers):

@@ -61,6 +61,14 @@ def fit(method: Method, logits: Doubles, passed: Bools) -> Calibration:
     return Calibration(float(model.coef_[0, 0]), float(model.intercept_[0]) if method == "platt" else 0.0)
 
 
+def platt(logits: Doubles, passed: Bools) -> Calibration:
+    """Platt's, or none where the logits hold no signal, since it would then turn their order round."""
+    if passed.all() or not passed.any():
+        return Calibration()
+    fitted = fit("platt", logits, passed)
+    return fitted if fitted.scale > 0 else Calibration()
+
+
 def out_of_fold(
     method: Method, logits: Doubles, passed: Bools, group: NDArray[np.int64], folds: int, seed: int
 ) -> Doubles:

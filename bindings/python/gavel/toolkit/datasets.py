@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -104,6 +104,22 @@ def dataset(row: Row) -> str:
         return str(row["dataset"])
     name, slash, _ = task_id(row).rpartition("/")
     return name if slash else "all"
+
+
+def problem(row: Row) -> str:
+    """The problem a task states, in whatever language and suite: its ``source``, else the task itself."""
+    return str(row.get("source") or task_id(row))
+
+
+def apart(rows: Sequence[Row], others: Sequence[Row]) -> None:
+    """Refuses problems that are on both sides."""
+    known = {problem(row) for row in rows}
+    both = sorted({problem(row) for row in others} & known)
+    if both:
+        raise DatasetError(
+            f"{len(both)} problems are in the training and in the validation rows ({', '.join(both[:3])}); split them "
+            "with gavel data split"
+        )
 
 
 def program(row: Row, code: str) -> Program:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gavel.toolkit import bundle as bundles
-from gavel.toolkit import calibration, cross_validation, datasets, figures, taps
+from gavel.toolkit import calibration, cross_validation, datasets, early_probes, figures, taps
 from gavel.toolkit.calibration import Calibration
-from gavel.toolkit.cross_validation import Choice, OutOfFold
+from gavel.toolkit.cross_validation import Choice, Linear
 from gavel.toolkit.datasets import Progress, Row
 from gavel.toolkit.errors import ToolkitError
 from gavel.toolkit.labelled import candidates_of, labels_digest, task_of
 from gavel.toolkit.taps import Taps
+
+Doubles = NDArray[np.float64]
+DEPTH = 0.6  # of the layer whose token states an attention-pooled head reads
 
 
 @dataclass(frozen=True)
@@ -29,17 +33,20 @@ class ProbeFit:
     """What a fit made: ``probe`` as probe.json holds it, and the evidence for its figures."""
 
     probe: dict[str, Any]
-    out_of_fold: dict[str, list[float | None]]  # P(correct) of each candidate of a task, from the other tasks alone
+    out_of_fold: dict[str, list[float | None]]  # P(correct) of each candidate of a task, from other problems alone
     choices: list[Choice]  # of the outer folds
+    seconds: dict[str, float] = field(default_factory=dict)  # of reading states and of fitting
 
 
 def fit_probe(
     bundle: str | os.PathLike[str],
     judged_jsonl: str | os.PathLike[str],
     *,
+    validation: str | os.PathLike[str] | None = None,
     layers: Sequence[int] | None = None,
     folds: int = 10,
     seed: int = 0,
+    attention: bool = False,
     output: str | os.PathLike[str] | None = None,
     attach: bool = True,
     device: str = "cpu",
@@ -47,31 +54,35 @@ def fit_probe(
 ) -> ProbeFit:
     """Fits a probe on rows whose candidates say ``passed`` and, where ``attach``, adds it to the bundle.
 
-    ``layers`` are those to choose from (all where None). ``output`` names a file for a copy of probe.json. Beside the
-    rows it leaves the tapped states (``.taps/``; a run that was killed goes on there) and the out-of-fold
-    probabilities (``.out-of-fold.json``), which ``report`` compares with the other ways to choose.
+    ``layers`` are those to choose from; None takes up to nine, spread over the last two thirds of the model.
+    ``validation`` names rows of other problems, for figures on what the fit has not seen. With ``attention`` a head
+    that weighs tokens is trained too, and is the probe where it ranks better beyond chance. ``output`` names a file for
+    a copy of probe.json. Beside the rows it leaves the tapped states (``.taps/``; a run that was killed goes on there)
+    and the out-of-fold probabilities (``.out-of-fold.json``), which ``report`` compares with the other ways to choose.
     """
     if folds < 2:
         raise ToolkitError(f"folds is {folds}; cross-validation needs 2 at least")
     manifest = bundles.read_manifest(bundle)
     layers = _layers(layers, manifest)
+    token_layer = min(layers, key=lambda layer: abs(layer - DEPTH * layers[-1])) if attention else None
     rows = datasets.labelled_rows(judged_jsonl)
-    total = len(rows) + folds
-    tapped = taps.collect(
-        rows,
-        layers,
-        taps.cache_folder(judged_jsonl, manifest),
-        _Model(bundle, device).tap,
-        (lambda done, _: progress(done, total)) if progress else None,
-    )
-    fit = fit_on_taps(
-        rows,
-        tapped,
-        folds,
-        seed,
-        manifest["name"],
-        (lambda done: progress(len(rows) + done, total)) if progress else None,
-    )
+    unseen = [] if validation is None else datasets.labelled_rows(validation)
+    datasets.apart(rows, unseen)
+    steps = _Steps(progress, len(rows) + len(unseen) + folds + (_attention_folds() if attention else 0))
+    model = _Model(bundle, device)
+
+    def tapped(of: list[Row], path: str | os.PathLike[str]) -> Taps:
+        cache = taps.cache_folder(path, manifest)
+        return taps.collect(of, layers, cache, model.tap, lambda *_: steps.advance(), token_layer)
+
+    begun = time.perf_counter()
+    seen = tapped(rows, judged_jsonl)
+    others = None if validation is None else tapped(unseen, validation)
+    read = time.perf_counter()
+    fit = fit_on_taps(rows, seen, folds, seed, manifest["name"], steps.advance)
+    if others is not None:
+        fit.probe["held_out"] = held_out(fit.probe, unseen, others)
+    fit.seconds.update(states=round(read - begun, 1), fit=round(time.perf_counter() - read, 1))
     datasets.write_atomically(out_of_fold_path(judged_jsonl), _evidence(judged_jsonl, fit))
     if output is not None:
         datasets.write_atomically(output, bundles.to_json(fit.probe))
@@ -80,7 +91,9 @@ def fit_probe(
     return fit
 
 
-def fit_on_taps(rows: list[Row], tapped: Taps, folds: int, seed: int, base: str, folded: Any = None) -> ProbeFit:
+def fit_on_taps(
+    rows: list[Row], tapped: Taps, folds: int, seed: int, base: str, folded: Callable[[], None] | None = None
+) -> ProbeFit:
     """The fit itself: nested cross-validation for the figures, then one probe on everything."""
     if tapped.passed.all() or not tapped.passed.any():
         outcome = "pass" if tapped.passed.all() else "fail"
@@ -88,28 +101,37 @@ def fit_on_taps(rows: list[Row], tapped: Taps, folds: int, seed: int, base: str,
             f"all {len(tapped.passed)} candidates {outcome}; a probe needs some of either kind to learn from"
         )
     strengths = cross_validation.STRENGTHS
-    count = iter(range(1, folds + 1))
-    nested = cross_validation.cross_validate(
-        tapped, strengths, folds, seed, (lambda: folded(next(count))) if folded else None
+    nested = cross_validation.cross_validate(tapped, strengths, folds, seed, folded)
+    choice = cross_validation.choose(tapped, strengths, folds, seed)
+    linear = cross_validation.fit(
+        tapped.features(choice.layers, choice.poolings, slice(None)), tapped.passed, choice.strength
     )
-    choice, logits = cross_validation.choose(tapped, strengths, folds, seed)
-    linear = cross_validation.fit(tapped.states[:, tapped.layers.index(choice.layer)], tapped.passed, choice.strength)
-    fitted = calibration.fit("platt", logits, tapped.passed)
-    if fitted.scale <= 0:  # no signal to scale
-        fitted = Calibration()
-    probabilities = fitted.probabilities(nested.logits)
+    head = {"terms": _terms(choice.terms(), linear.weights), "bias": linear.bias}
+    honest, compared = nested.logits, {}
+    logits = cross_validation.out_of_fold(tapped, choice, folds, seed)
+    if tapped.token_states is not None:
+        head, honest, logits, compared = _with_attention(tapped, head, honest, logits, seed, folded)
+    fitted = calibration.platt(logits, tapped.passed)
+    probabilities = fitted.probabilities(honest)
     placed = _per_task(rows, tapped, probabilities)
+    ties = np.concatenate([_log_likelihood(row)[tapped.position[tapped.task == at]] for at, row in enumerate(rows)])
+    early = early_probes.fit(tapped, choice, nested.choices, folds, seed)
+    how = f"{_outer(tapped, folds)} folds over problems, layers, pooling and C chosen inside each"
+    if honest is not nested.logits:
+        how = f"{_attention_folds()} folds over problems, of a head trained until held-out ones rank no better"
     labels = labels_digest(rows)
     probe = {
-        "format": 1,
-        "layers": [choice.layer],
-        "weights": [[float(np.float32(weight)) for weight in linear.weights]],
-        "bias": linear.bias,
+        "format": 2,
+        **head,
         "calibration": fitted.manifest(),
         "threshold": 0.5,
         "abstain_band": 0.0,
-        "figures": _figures(rows, tapped, nested, probabilities, placed, folds),
-        "validation": _validation(tapped, nested, probabilities, folds, len(rows), labels),
+        "early": early_probes.manifest(early, choice, _terms),
+        "figures": _figures(rows, tapped, honest, probabilities, placed) | {"cross_validation": how},
+        **compared,
+        "beginnings": early_probes.beginnings(tapped, nested.choices, folds, seed),
+        "stopping": early_probes.stopping(tapped, early, probabilities, ties),
+        "validation": _validation(tapped, honest, probabilities, folds, len(rows), labels),
         "fitted_on": _fitted_on(rows),
         "labels_sha256": labels,
         "base": base,
@@ -119,12 +141,95 @@ def fit_on_taps(rows: list[Row], tapped: Taps, folds: int, seed: int, base: str,
     return ProbeFit(probe, known, nested.choices)
 
 
+def held_out(probe: dict[str, Any], rows: list[Row], tapped: Taps) -> dict[str, Any]:
+    """The probe's figures on rows of problems that it was not fitted on, of its early probes too."""
+    logits = logits_of(probe, tapped)
+    probabilities = Calibration(**probe["calibration"]).probabilities(logits)
+    placed = _per_task(rows, tapped, probabilities)
+    early = []
+    for one in probe["early"]:
+        longer = tapped.tokens > one["tokens"]
+        if not longer.any():
+            continue
+        begun = logits_of(one, tapped, taps.first(one["tokens"]))
+        early.append({"tokens": one["tokens"]} | early_probes.figures(begun[longer], tapped.passed[longer]))
+    return _figures(rows, tapped, logits, probabilities, placed) | {"early": early}
+
+
+def logits_of(head: dict[str, Any], tapped: Taps, beginning: str | None = None) -> Doubles:
+    """Log-odds before calibration of all candidates by a probe, or by an early one from their ``beginning``."""
+    if head["terms"][0]["pooling"] == "attention":
+        from gavel.toolkit.attention_probe import AttentionHead
+
+        assert tapped.token_states is not None
+        queries, weights = (np.array([term[name] for term in head["terms"]]) for name in ("query", "weights"))
+        everyone = np.arange(len(tapped.passed))
+        return AttentionHead(queries, weights, head["bias"]).logits(tapped.token_states, everyone)
+    logits = np.full(len(tapped.passed), head["bias"])
+    for term in head["terms"]:
+        features = tapped.features([term["layer"]], [beginning or term["pooling"]], slice(None))
+        logits += Linear(np.array(term["weights"]), 0.0).logits(features)
+    return logits
+
+
 def out_of_fold_path(judged_jsonl: str | os.PathLike[str]) -> Path:
     return Path(f"{os.fspath(judged_jsonl)}.out-of-fold.json")
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+class _Steps:
+    """Counts what is done of all that is to do."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def advance(self) -> None:
+        self._done += 1
+        if self._progress:
+            self._progress(self._done, self._total)
+
+
+def _attention_folds() -> int:
+    from gavel.toolkit import attention_probe
+
+    return attention_probe.FOLDS
+
+
+def _with_attention(
+    tapped: Taps,
+    head: dict[str, Any],
+    honest: Doubles,
+    logits: Doubles,
+    seed: int,
+    folded: Callable[[], None] | None,
+) -> tuple[dict[str, Any], Doubles, Doubles, dict[str, Any]]:
+    """The better of the linear probe and a head that weighs tokens: it, its honest logits, those to calibrate on, and
+    the comparison."""
+    from gavel.toolkit import attention_probe
+
+    assert tapped.token_states is not None
+    problems, least = len(np.unique(tapped.problem)), 2 * attention_probe.FOLDS
+    if problems < least:
+        raise ToolkitError(
+            f"{problems} problems: an attention-pooled head needs {least} at least; label more, or fit without it"
+        )
+    theirs = attention_probe.out_of_fold(tapped, seed, folded)
+    compared = {"attention": attention_probe.compare(tapped, theirs, honest, seed)}
+    if compared["attention"]["gain_low"] <= 0:
+        return head, honest, logits, compared
+    trained = attention_probe.fit(tapped, np.arange(len(tapped.passed)), seed)
+    return {"terms": trained.terms(tapped.token_states.layer), "bias": trained.bias}, theirs, theirs, compared
+
+
+def _terms(parts: list[tuple[int, str]], weights: Doubles) -> list[dict[str, Any]]:
+    """A linear probe's weights by layer and pooling, in the engine's precision."""
+    return [
+        {"layer": layer, "pooling": pooling, "weights": [float(np.float32(weight)) for weight in each]}
+        for (layer, pooling), each in zip(parts, np.split(weights, len(parts)), strict=True)
+    ]
 
 
 def _evidence(judged: str | os.PathLike[str], fit: ProbeFit) -> bytes:
@@ -139,7 +244,9 @@ def _evidence(judged: str | os.PathLike[str], fit: ProbeFit) -> bytes:
 
 def _layers(layers: Sequence[int] | None, manifest: dict[str, Any]) -> list[int]:
     last = manifest["architecture"]["layers"]
-    chosen = sorted(set(range(last + 1) if layers is None else layers))
+    begin = last // 3
+    spread = range(begin, last + 1, max(1, -(-(last + 1 - begin) // 9)))
+    chosen = sorted(set(spread if layers is None else layers))
     if not chosen or chosen[0] < 0 or chosen[-1] > last:
         raise ToolkitError(f"layers {chosen}: {manifest['name']} has layers 0 (the embedding) to {last}")
     return chosen
@@ -152,15 +259,15 @@ class _Model:
         self._bundle, self._device = bundle, device
         self._model: Any = None
 
-    def tap(self, row: Row, positions: list[int], layers: list[int]) -> NDArray[np.float32]:
+    def tap(self, row: Row, positions: list[int], layers: list[int]) -> list[NDArray[np.float32]]:
         import gavel
 
         if self._model is None:
             self._model = gavel.Model.open(self._bundle, device=self._device)
-        return gavel.tap(self._model, task_of(row), candidates_of(row, positions), layers)
+        return gavel.tap_tokens(self._model, task_of(row), candidates_of(row, positions), layers)
 
 
-def _per_task(rows: list[Row], tapped: Taps, values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+def _per_task(rows: list[Row], tapped: Taps, values: Doubles) -> dict[str, Doubles]:
     placed = [np.full(len(row["candidates"]), np.nan) for row in rows]
     for task, position, value in zip(tapped.task, tapped.position, values, strict=True):
         placed[task][position] = value
@@ -170,10 +277,9 @@ def _per_task(rows: list[Row], tapped: Taps, values: NDArray[np.float64]) -> dic
 def _figures(
     rows: list[Row],
     tapped: Taps,
-    nested: OutOfFold,
-    probabilities: NDArray[np.float64],
-    placed: dict[str, NDArray[np.float64]],
-    folds: int,
+    logits: Doubles,
+    probabilities: Doubles,
+    placed: dict[str, Doubles],
 ) -> dict[str, Any]:
     outcomes = [datasets.outcomes(row) for row in rows]
     known = [[at for at, outcome in enumerate(one) if outcome is not None] for one in outcomes]
@@ -181,7 +287,8 @@ def _figures(
     scores = [one[at] for one, at in zip(placed.values(), known, strict=True)]
     ties = [_log_likelihood(row)[at] for row, at in zip(rows, known, strict=True)]
     return {
-        "auroc": round(cross_validation.auroc(nested.logits, tapped.passed), 4),
+        "auroc": round(cross_validation.auroc(logits, tapped.passed), 4),
+        "auroc_within_tasks": round(cross_validation.auroc_within(logits, tapped.passed, tapped.task), 4),
         "brier": round(float(np.mean((probabilities - tapped.passed) ** 2)), 4),
         "pass_at_1_probe": round(float(figures.best_of(scores, ties, passed).mean()), 4),
         "pass_at_1_random": round(float(np.mean([one.mean() for one in passed])), 4),
@@ -189,19 +296,27 @@ def _figures(
         "base_rate": round(float(np.concatenate(passed).mean()), 4),
         "tasks": len(rows),
         "candidates": int(sum(len(one) for one in passed)),
-        "cross_validation": f"{min(folds, len(rows))} folds over tasks, layer and C chosen inside each",
     }
 
 
+def _outer(tapped: Taps, folds: int) -> int:
+    return min(folds, len(np.unique(tapped.problem)))
+
+
 def _validation(
-    tapped: Taps, nested: OutOfFold, probabilities: NDArray[np.float64], folds: int, tasks: int, labels: str
+    tapped: Taps, logits: Doubles, probabilities: Doubles, folds: int, tasks: int, labels: str
 ) -> dict[str, Any]:
-    """As a calibrated judge has it; each candidate is judged by a probe that saw nothing of its task."""
-    data = {"tasks": tasks, "problems": tasks, "folds": min(folds, tasks), "labels_sha256": labels}
-    return calibration.validation("platt", nested.logits, probabilities, probabilities, tapped.passed, data)
+    """As a calibrated judge has it; each candidate is judged by a probe that saw nothing of its problem."""
+    data = {
+        "tasks": tasks,
+        "problems": len(np.unique(tapped.problem)),
+        "folds": _outer(tapped, folds),
+        "labels_sha256": labels,
+    }
+    return calibration.validation("platt", logits, probabilities, probabilities, tapped.passed, data)
 
 
-def _log_likelihood(row: Row) -> NDArray[np.float64]:
+def _log_likelihood(row: Row) -> Doubles:
     values = [candidate.get("mean_logprob") for candidate in row["candidates"]]
     return np.array([np.nan if value is None else value for value in values], np.float64)
 

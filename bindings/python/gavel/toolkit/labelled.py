@@ -69,7 +69,7 @@ def labelled(rows: list[Row], judge: str, kind: str, ask: Ask, progress: dataset
         missing = [at for at in usable if known[at] is None]
         if missing:
             known |= dict(zip(missing, ask(row, missing), strict=True))
-        number = numbers.setdefault(str(row.get("source") or datasets.task_id(row)), len(numbers))
+        number = numbers.setdefault(datasets.problem(row), len(numbers))
         logits += [known[at] for at in usable]
         passed += [row["candidates"][at]["passed"] for at in usable]
         problem += [number] * len(usable)

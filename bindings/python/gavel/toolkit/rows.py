@@ -148,6 +148,7 @@ def generation_record(options: Any, prompting: str, stats: gavel.GenerateStats, 
         "digests": {"generator": model.digest, "tokenizer": model.tokenizer_digest},
         "seconds": {"prefill": stats.prefill_seconds, "decode": stats.decode_seconds, "sample": stats.sample_seconds},
         "tokens": {"prompt": stats.prompt_tokens, "sampled": stats.sampled_tokens},
+        "stopped": stats.stopped,
     }
 
 

@@ -214,7 +214,7 @@ def _check_generator(generator: Generator, where: str) -> None:
         raise ToolkitError(f"{where}: give bundle, remote or rows")
     if generator.bundle is not None and generator.remote is not None:
         raise ToolkitError(f"{where}: give either bundle or remote")
-    known = set(GenerateOptions.__annotations__) - {"candidates", "probe"}
+    known = set(GenerateOptions.__annotations__) - {"candidates", "probe", "stop_below"}
     if unknown := set(generator.sampling) - known:
         raise ToolkitError(
             f"{where}, sampling: unknown {', '.join(sorted(unknown))}; it may have {', '.join(sorted(known))}"

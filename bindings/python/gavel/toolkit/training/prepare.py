@@ -61,7 +61,7 @@ def prepare(
     )
     rows = datasets.labelled_rows(train_jsonl)
     others = datasets.labelled_rows(validation_jsonl) if validation_jsonl is not None else []
-    apart(rows, others)
+    datasets.apart(rows, others)
     train, validation = reading.rows(rows), None
     data = {"train": described(rows, train)}
     if others:
@@ -96,21 +96,6 @@ def spelling(prompt: Segments, words: Sequence[str], tokens: Text) -> str:
         if verdict_tokens(prompt, [written], tokens, strict=False):
             return written
     raise ToolkitError(f"none of {', '.join(words)} is one token for this model; train a classifier instead")
-
-
-def apart(rows: Sequence[Row], others: Sequence[Row]) -> None:
-    """Refuses problems that are on both sides."""
-    known = {problem(row) for row in rows}
-    both = sorted({problem(row) for row in others} & known)
-    if both:
-        raise ToolkitError(
-            f"{len(both)} problems are in the training and in the validation rows ({', '.join(both[:3])}); split them "
-            "with gavel data split"
-        )
-
-
-def problem(row: Row) -> str:
-    return str(row.get("source") or datasets.task_id(row))
 
 
 def sample(rows: list[Row], most: int | None, seed: int) -> list[Row]:
