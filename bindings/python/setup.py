@@ -1,19 +1,22 @@
-"""Puts the C header, from which the foreign function interface is read, into the installed package."""
+"""Puts into the installed package what lies elsewhere in the checkout: the C header, from which the foreign function
+interface is read, and the project's tasks, for the quick study."""
 
 from pathlib import Path
-from shutil import copyfile
+from shutil import copyfile, copytree
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-HEADER = Path(__file__).resolve().parents[2] / "capi" / "gavel.h"
+ROOT = Path(__file__).resolve().parents[2]
 
 
-class BuildWithHeader(build_py):
+class BuildWithCopies(build_py):
     def run(self) -> None:
         super().run()
         if not self.editable_mode:
-            copyfile(HEADER, Path(self.build_lib) / "gavel" / "gavel.h")
+            package = Path(self.build_lib) / "gavel"
+            copyfile(ROOT / "capi" / "gavel.h", package / "gavel.h")
+            copytree(ROOT / "examples" / "tasks", package / "toolkit" / "study" / "tasks", dirs_exist_ok=True)
 
 
-setup(cmdclass={"build_py": BuildWithHeader})
+setup(cmdclass={"build_py": BuildWithCopies})

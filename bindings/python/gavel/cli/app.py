@@ -7,7 +7,22 @@ from typing import Annotated
 import typer
 
 from gavel._version import __version__
-from gavel.cli import adapt, calibrate, data, export, generate, inspect, judge, pull, rank, solve, study, teams, train
+from gavel.cli import (
+    adapt,
+    calibrate,
+    data,
+    export,
+    generate,
+    inspect,
+    judge,
+    pull,
+    rank,
+    run_study,
+    solve,
+    study,
+    teams,
+    train,
+)
 
 app = typer.Typer(
     name="gavel",
@@ -52,6 +67,7 @@ for name, function, examples in (
     ("fit-probe", study.fit_probe, study.FIT_PROBE_EXAMPLES),
     ("calibrate", calibrate.calibrate, calibrate.EXAMPLES),
     ("report", study.report, study.REPORT_EXAMPLES),
+    ("study", run_study.study, run_study.EXAMPLES),
 ):
     app.command(name, epilog=_epilog(examples))(function)
 

@@ -93,15 +93,11 @@ def split(
     HumanEval/3 is one problem in every language and suite. Tasks that nearly repeat one of a later part are dropped,
     and report.json says which, of what, and why.
     """
-    from gavel.toolkit import datasets, formats, splits
+    from gavel.toolkit import formats, splits
 
     made = splits.split(formats.read_records(files, generator), splits.PAPER | _counts(test or []), validation, seed)
+    made.write(output)
     report = made.report()
-    for part, rows in made.rows.items():
-        datasets.write_atomically(output / f"{part}.jsonl", formats.dumps(rows))
-    datasets.write_atomically(
-        output / "report.json", (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode()
-    )
     lines = {
         part: f"{report['tasks'][part]} tasks ("
         + ", ".join(f"{name} {count}" for name, count in report["tasks_by_dataset"][part].items())

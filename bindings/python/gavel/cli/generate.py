@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gavel
-from gavel.cli import rows
 from gavel.cli.errors import command
 from gavel.cli.groups import grouped
 from gavel.cli.options import Device, GeneratorBundle, OptionalOutput, Ray, Sampling, TasksInput
-from gavel.cli.run import Job, generation_record, perform, todo_of
+from gavel.cli.run import Job, perform, todo_of
 from gavel.cli.team import Models
 from gavel.cli.work import Facts, Stream, Worker
 from gavel.toolkit.datasets import Row
+from gavel.toolkit.rows import generated
 
 EXAMPLES = """
 gavel generate tasks.jsonl -o candidates.jsonl -g model.gavel -n 10 --seed 1
@@ -39,10 +39,15 @@ class Generating:
         writer = gavel.Generator(Models(self.device).open(self.generator))
 
         def work(row: Row, stream: Stream | None = None) -> Row:
-            task = rows.task_of(row, given.prompting, given.language)
-            made = writer.generate(task, stream=stream, timeout=given.timeout, **options)
-            record = generation_record(options, task.prompting, made.stats, writer.model)
-            return row | {"candidates": [rows.candidate_row(each) for each in made], "run": record}
+            return generated(
+                writer,
+                row,
+                options,
+                prompting=given.prompting,
+                language=given.language,
+                timeout=given.timeout,
+                stream=stream,
+            )
 
         yield Worker(Facts({"generator": writer.model.digest}), work)
 

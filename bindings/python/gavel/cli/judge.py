@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -12,10 +11,11 @@ from gavel.cli import rows
 from gavel.cli.errors import CommandError, command
 from gavel.cli.groups import grouped
 from gavel.cli.options import Device, Feedback, FileOutput, Judges, Precision, Ray, RowsInput
-from gavel.cli.run import Job, judging_record, perform
+from gavel.cli.run import Job, perform
 from gavel.cli.team import NO_JUDGE, Models, absolute
 from gavel.cli.work import Facts, Stream, Worker
 from gavel.toolkit.datasets import Row
+from gavel.toolkit.rows import judged
 
 EXAMPLES = """
 gavel judge candidates.jsonl -o judged.jsonl -j judge.gavel
@@ -26,9 +26,6 @@ gavel judge candidates.jsonl -o judged.jsonl -j /shared/judge.gavel --ray auto
 """
 
 FEEDBACK_TOKENS = 256
-
-# An empty candidate is no program: wrong, without asking a model.
-EMPTY = gavel.Verdict(0.0, None, "wrong")
 
 
 @dataclass(frozen=True)
@@ -48,21 +45,7 @@ class Judging:
         infos = [each.info() for each in judges]
 
         def work(row: Row, stream: Stream | None = None) -> Row:
-            task = rows.task_of(row, given.prompting, None)
-            candidates = rows.candidates_of(row)
-            asked = [each for each in candidates if each.text.strip()]
-            judged = [{"index": each.index} | known for each, known in zip(candidates, row["candidates"], strict=True)]
-            seconds = []
-            for member, info in zip(judges, infos, strict=True):
-                begun = time.perf_counter()
-                verdicts = member.judge(task, asked, timeout=given.timeout) if asked else []
-                seconds.append(time.perf_counter() - begun)
-                found = iter(verdicts)
-                for candidate, known in zip(candidates, judged, strict=True):
-                    verdict = next(found) if candidate.text.strip() else EMPTY
-                    known["verdicts"] = rows.with_verdict(known.get("verdicts"), rows.verdict_row(info, verdict))
-            record = judging_record(task.prompting, infos, seconds)
-            return row | {"candidates": judged, "run": rows.merged(row.get("run"), record)}
+            return judged(judges, row, prompting=given.prompting, timeout=given.timeout)
 
         yield Worker(Facts({"judges": [asdict(info) for info in infos]}, infos, self._remarks(judges)), work)
 

@@ -17,6 +17,7 @@ from gavel.cli.run import Job, perform, ranking_record
 from gavel.cli.team import Models, absolute, team_file
 from gavel.cli.work import Facts, Stream, Worker
 from gavel.toolkit.datasets import Row
+from gavel.toolkit.rows import candidates_of, merged, task_of
 
 EXAMPLES = """
 gavel rank candidates.jsonl -o ranked.jsonl -j judge.gavel
@@ -49,8 +50,8 @@ class Ranking:
         infos = team.infos()
 
         def work(row: Row, stream: Stream | None = None) -> Row:
-            task = rows.task_of(row, given.prompting, None)
-            candidates = rows.candidates_of(row)
+            task = task_of(row, given.prompting, None)
+            candidates = candidates_of(row)
             for each in recorded:
                 each.row = row
             ranking = team.rank(task, candidates, timeout=given.timeout, **arguments)
@@ -58,7 +59,7 @@ class Ranking:
             return row | {
                 "candidates": rows.ranking_rows(ranking, row["candidates"]),
                 "best": ranking.best.candidate.index,
-                "run": rows.merged(row.get("run"), record),
+                "run": merged(row.get("run"), record),
             }
 
         yield Worker(Facts({"judges": [asdict(info) for info in infos]}, infos, options=how), work)

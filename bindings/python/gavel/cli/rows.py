@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import gavel
 from gavel.cli.errors import CommandError
-from gavel.task import Language
 from gavel.toolkit import datasets
 from gavel.toolkit.datasets import Row
+from gavel.toolkit.rows import candidate_row, verdict_row
 
 LANGUAGE_OF_SUFFIX = {".java": "java", ".py": "python", ".cpp": "cpp", ".cc": "cpp", ".cxx": "cpp", ".hpp": "cpp"}
-ALIASES: dict[str, Language] = {"java": "java", "python": "python", "cpp": "cpp", "c++": "cpp"}
 
 
 def read(path: Path, limit: int | None) -> list[Row]:
@@ -36,76 +34,6 @@ def one_task(given: str, language: str | None) -> Row:
     if " " not in given.strip() and "\n" not in given:
         raise CommandError(f"--task {given!r} is no file, and too short for an instruction")
     return {"task_id": "task", "prompt": given, "language": language or "any", "prompting": "chat"}
-
-
-def task_of(row: Row, prompting: str | None, language: str | None) -> gavel.Task:
-    spoken = ALIASES.get(datasets.language(row), "any")
-    return gavel.Task(
-        prompt=datasets.prompt(row),
-        language=language if language and spoken == "any" else spoken,  # type: ignore[arg-type]
-        prompting=prompting or datasets.prompting(row),  # type: ignore[arg-type]
-        id=datasets.task_id(row),
-    )
-
-
-def candidates_of(row: Row) -> list[gavel.Candidate]:
-    """A row's candidates. Their mean log-probability stands for the single ones, which rows do not carry."""
-    task = datasets.task_id(row)
-    given = row.get("candidates")
-    if not isinstance(given, list) or not given:
-        raise CommandError(f"task {task}: no candidates; write them first with gavel generate")
-    found = []
-    for index, each in enumerate(given):
-        if not isinstance(each, dict) or not isinstance(each.get("code"), str):
-            raise CommandError(
-                f"task {task}: candidate {index} has no code; expected an object with a text of that name"
-            )
-        tokens, mean = each.get("tokens") or [], each.get("mean_logprob")
-        found.append(
-            gavel.Candidate(
-                text=each["code"],
-                raw=each.get("raw") or "",
-                tokens=tokens,
-                tokenizer=datasets.tokenizer(row) if tokens else "",
-                logprobs=[] if mean is None else [mean] * max(1, len(tokens)),
-                finish=each.get("finish") or "given",
-                index=index,
-                p_correct=each.get("probe_p_correct"),
-            )
-        )
-    return found
-
-
-def candidate_row(candidate: gavel.Candidate) -> Row:
-    return {
-        "code": candidate.text,
-        "raw": candidate.raw,
-        "tokens": candidate.tokens,
-        "mean_logprob": candidate.mean_logprob,
-        "finish": candidate.finish,
-        "index": candidate.index,
-        "probe_p_correct": candidate.p_correct,
-    }
-
-
-def verdict_row(info: gavel.JudgeInfo, verdict: gavel.Verdict) -> Row:
-    return {
-        "judge": info.name,
-        "kind": info.kind,
-        "trained": info.trained,
-        "p_correct": verdict.p_correct,
-        "logit": verdict.logit,
-        "decision": verdict.decision,
-        "probabilities": dict(zip(info.labels, verdict.probabilities, strict=False)),
-        "feedback": verdict.feedback,
-        "truncated": verdict.truncated,
-    }
-
-
-def with_verdict(known: list[Row] | None, verdict: Row) -> list[Row]:
-    """Verdicts with one more; one by the same judge is replaced."""
-    others = [each for each in known or [] if (each["judge"], each.get("kind")) != (verdict["judge"], verdict["kind"])]
-    return [*others, verdict]
 
 
 def ranking_rows(ranking: gavel.Ranking, known: list[Row] | None = None) -> list[Row]:
@@ -174,11 +102,3 @@ def _recorded_info(row: Row, key: tuple[str, str]) -> gavel.JudgeInfo:
             return gavel.JudgeInfo(**info)
     verdict = _verdicts(row["candidates"][0])[key]
     return gavel.JudgeInfo(*key, bool(verdict.get("trained")), labels=list(verdict.get("probabilities") or {}))
-
-
-def merged(old: Any, new: dict[str, Any]) -> dict[str, Any]:
-    """A run record with a later command's record laid over it, object by object."""
-    result = dict(old) if isinstance(old, dict) else {}
-    for key, value in new.items():
-        result[key] = merged(result.get(key), value) if isinstance(value, dict) else value
-    return result

@@ -22,6 +22,7 @@ from gavel.cli.team import title
 from gavel.cli.work import Crew, Recipe, crew
 from gavel.toolkit import datasets
 from gavel.toolkit.datasets import Row
+from gavel.toolkit.rows import judging_record, merged
 
 # A task that fails so is reported, left out of the output, and done again by the next run. Any other error ends it.
 OF_THE_TASK = (gavel.InvalidArgument, gavel.OutOfMemory, gavel.Cancelled, datasets.DatasetError, CommandError)
@@ -158,29 +159,7 @@ def _print(summary: Summary, judges: Sequence[gavel.JudgeInfo], as_json: bool) -
     show.facts(Console(), f"gavel {summary.command}", lines)
 
 
-def generation_record(options: Any, prompting: str, stats: gavel.GenerateStats, model: gavel.Model) -> dict[str, Any]:
-    """The record of one task's generation, for its row's ``run``."""
-    return {
-        "gavel": gavel.__version__,
-        "options": {**options, "prompting": prompting},
-        "digests": {"generator": model.digest, "tokenizer": model.tokenizer_digest},
-        "seconds": {"prefill": stats.prefill_seconds, "decode": stats.decode_seconds, "sample": stats.sample_seconds},
-        "tokens": {"prompt": stats.prompt_tokens, "sampled": stats.sampled_tokens},
-        "stopped": stats.stopped,
-    }
-
-
-def judging_record(prompting: str, infos: Sequence[gavel.JudgeInfo], seconds: list[float]) -> dict[str, Any]:
-    """The record of one task's judging."""
-    return {
-        "gavel": gavel.__version__,
-        "options": {"prompting": prompting},
-        "digests": {"judges": [asdict(info) for info in infos]},
-        "seconds": {"judges": seconds},
-    }
-
-
 def ranking_record(prompting: str, ranking: gavel.Ranking, how: dict[str, Any]) -> dict[str, Any]:
     """The record of one task's ranking."""
     record = judging_record(prompting, ranking.judges, ranking.judge_seconds)
-    return rows.merged(record, {"options": how, "reason": ranking.reason})
+    return merged(record, {"options": how, "reason": ranking.reason})

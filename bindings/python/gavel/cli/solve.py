@@ -15,10 +15,11 @@ from gavel.cli import rows
 from gavel.cli.errors import CommandError, command
 from gavel.cli.groups import grouped
 from gavel.cli.options import Device, Judges, OptionalGenerator, OptionalOutput, Ray, Sampling, Scoring, TasksInput
-from gavel.cli.run import Job, generation_record, perform, ranking_record, todo_of
+from gavel.cli.run import Job, perform, ranking_record, todo_of
 from gavel.cli.team import Models, absolute, team_file
 from gavel.cli.work import Facts, Stream, Worker
 from gavel.toolkit.datasets import Row
+from gavel.toolkit.rows import generation_record, merged, task_of
 
 EXAMPLES = """
 gavel solve tasks.jsonl -o solved.jsonl -g model.gavel --candidates 10 --max-tokens 256 --limit 60
@@ -53,13 +54,13 @@ class Solving:
         infos = team.infos()
 
         def work(row: Row, stream: Stream | None = None) -> Row:
-            task = rows.task_of(row, given.prompting, given.language)
+            task = task_of(row, given.prompting, given.language)
             ranking = team.solve(task, stream=stream, timeout=given.timeout, **arguments, **options)
             record = generation_record(options, task.prompting, ranking.stats, model)
             return row | {
                 "candidates": rows.ranking_rows(ranking),
                 "best": ranking.best.candidate.index,
-                "run": rows.merged(record, ranking_record(task.prompting, ranking, how)),
+                "run": merged(record, ranking_record(task.prompting, ranking, how)),
             }
 
         bundles = {"generator": model.digest, "judges": [asdict(info) for info in infos]}

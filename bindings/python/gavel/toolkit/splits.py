@@ -8,10 +8,12 @@ task are dropped, and training tasks that nearly repeat a validation task.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from gavel.toolkit import datasets, formats
@@ -47,6 +49,13 @@ class Split:
             "near_duplicates": [asdict(each) for each in self.near],
             "sources": {part: list(dict.fromkeys(row["source"] for row in rows)) for part, rows in self.rows.items()},
         }
+
+    def write(self, folder: Path) -> None:
+        """A file for each part, and ``report.json``."""
+        for part, rows in self.rows.items():
+            datasets.write_atomically(folder / f"{part}.jsonl", formats.dumps(rows))
+        report = json.dumps(self.report(), indent=1, ensure_ascii=False) + "\n"
+        datasets.write_atomically(folder / "report.json", report.encode())
 
 
 def split(
