@@ -189,8 +189,11 @@ def test_samples_join_their_tasks(tmp_path: Path) -> None:
     assert (first["status"], first["generator"], first["index"]) == ("pass", "me", 0)
     assert (second["status"], second["passed"]) == ("timeout", False)
     assert (third["code"], third["model"], third["index"]) == ("def half(x):\n    return x", "kept", 2)
+    other = write(tmp_path / "other.jsonl", EVALPLUS)
     with pytest.raises(DatasetError, match="which no file has"):
-        formats.read_records([samples, write(tmp_path / "other.jsonl", EVALPLUS)])
+        formats.read_records([samples, other])
+    (row,) = formats.read_records([samples, other], strange_samples=True)
+    assert "candidates" not in row
 
 
 def test_two_generators_of_one_task(tmp_path: Path) -> None:
@@ -222,6 +225,19 @@ def test_written_as_read(raw: Row, again: bool) -> None:
     assert written == expected
     if again:
         assert formats.record(written) == formats.record(expected)
+
+
+def test_labelled_samples_come_back_without_their_tasks(tmp_path: Path) -> None:
+    said = {"code": "    return x / 2\n", "passed": True, "status": "pass", "mean_logprob": -0.25, "seed": 1}
+    row = formats.record(HUMANEVAL | {"candidates": [said, said | {"passed": False, "status": "wrong"}]})
+    for name in ("first", "second"):
+        formats.write(tmp_path / f"{name}.jsonl.gz", WRITERS["samples"]([row]))
+    packed = (tmp_path / "first.jsonl.gz").read_bytes()
+    assert packed == (tmp_path / "second.jsonl.gz").read_bytes()
+    assert HUMANEVAL["prompt"].encode() not in gzip.decompress(packed)
+    (again,) = formats.read_records([write(tmp_path / "tasks.jsonl", HUMANEVAL), tmp_path / "first.jsonl.gz"])
+    kept = [{key: each[key] for key in said} for each in again["candidates"]]
+    assert kept == [said, said | {"passed": False, "status": "wrong"}]
 
 
 def test_samples_are_written(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from typer.testing import Result as CommandResult
 
 import gavel
 from gavel.cli.app import app
-from gavel.toolkit import datasets
+from gavel.toolkit import datasets, formats
 from gavel.toolkit.adapter import adapt
 from gavel.toolkit.errors import ToolkitError
+from gavel.toolkit.format_writers import WRITERS
 from gavel.toolkit.study.plan import plan
 from gavel.toolkit.study.run import Result, run
 from gavel.toolkit.study.stages import Runner
@@ -107,9 +108,8 @@ class Line:
         own = write(folder / "own.jsonl", every)
         greedy = write(folder / "greedy.jsonl", [row | {"candidates": row["candidates"][:1]} for row in every])
         turned = [row | {"candidates": row["candidates"][::-1]} for row in every]
-        for row in turned:
-            row["candidates"] = [each | {"index": index} for index, each in enumerate(row["candidates"])]
-        other = write(folder / "other.jsonl", turned)
+        other = str(folder / "other.jsonl.gz")  # samples, which need their tasks
+        formats.write(other, WRITERS["samples"](map(formats.record, turned)))
         far = write(folder / "far.jsonl", rows("q", 5))
         self.said: dict[str, Any] = {
             "name": "tiny",

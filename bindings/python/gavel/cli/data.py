@@ -17,7 +17,7 @@ from gavel.cli.options import AsJson
 CONVERT_EXAMPLES = """
 gavel data convert HumanEval_java_v1.1.jsonl mbjp_release_v1.2.jsonl -o tasks.jsonl
 gavel data convert tasks.jsonl samples.jsonl --generator my-model -o candidates.jsonl
-gavel data convert labelled.jsonl --to samples -o samples.jsonl
+gavel data convert labelled.jsonl --to samples -o samples.jsonl.gz
 """
 SPLIT_EXAMPLES = """
 gavel data split HumanEval_java_v1.1.jsonl mbjp_release_v1.2.jsonl -o split
@@ -46,7 +46,7 @@ class Format(StrEnum):
 @command
 def convert(
     files: Inputs,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.jsonl", help="Where the rows go.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.jsonl", help="Where the rows go; .gz too.")],
     to: Annotated[
         Format, typer.Option(help="gavel's rows; HumanEval's tasks or samples; another tool's form.")
     ] = Format.gavel,
@@ -61,7 +61,7 @@ def convert(
 
     records = formats.read_records(files, generator)
     written = list(format_writers.WRITERS[to.value](records))
-    datasets.write_atomically(output, formats.dumps(written))
+    formats.write(output, written)
     lacking = [row["task_id"] for row in records if row["language"] in datasets.ASSEMBLERS and not row.get("test")]
     facts: dict[str, Any] = {
         "tasks": len(records),

@@ -13,6 +13,7 @@ MXEVAL = ("task_id", "prompt", "entry_point", "test", "language", "description",
 MULTIPL_E = ("name", "language", "prompt", "tests", "stop_tokens")
 MULTIPL_E_OF_LANGUAGE = {spoken: short for short, spoken in LANGUAGES.items()}
 CODEREVAL = ("task_id", "level", "project", "name", "docstring")
+KNOWN = ("passed", "status", "mean_logprob", "generator", "seed")  # of a candidate, beside its code
 CODEREVAL_OF_STATUS = {"pass": "", "compile_error": "compile error"}
 
 
@@ -73,7 +74,7 @@ def _candidates(rows: Iterable[Row]) -> Iterator[tuple[Row, Row]]:
 
 
 def _known(candidate: Row) -> Row:
-    return {key: candidate[key] for key in ("passed", "status", "generator", "seed") if key in candidate}
+    return {key: candidate[key] for key in KNOWN if candidate.get(key) is not None}
 
 
 WRITERS: dict[str, Callable[[Iterable[Row]], Iterator[Row]]] = {

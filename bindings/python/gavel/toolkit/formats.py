@@ -37,11 +37,14 @@ STATUS_OF_CODEREVAL = {"compile error": "compile_error", "exec error!": "excepti
 SAMPLE = ("completion", "solution")
 
 
-def read_records(paths: Iterable[str | os.PathLike[str]], generator: str = "") -> list[Row]:
+def read_records(
+    paths: Iterable[str | os.PathLike[str]], generator: str = "", *, strange_samples: bool = False
+) -> list[Row]:
     """All tasks of the files, or of the files of a folder, in order; samples join the tasks that they answer.
 
     ``generator`` names who wrote candidates that do not say it. A task that several files have gets the candidates of
-    all, provided that they agree on its prompt and test.
+    all, provided that they agree on its prompt and test. Samples of tasks that no file has are refused, or left out
+    where ``strange_samples`` may be there.
     """
     records: dict[str, Row] = {}
     samples: list[tuple[str, Row]] = []
@@ -56,6 +59,8 @@ def read_records(paths: Iterable[str | os.PathLike[str]], generator: str = "") -
             records[row["task_id"]] = row if known is None else _merged(known, row, where)
     for where, sample in samples:
         row = records.get(datasets.task_id(sample, where))
+        if row is None and strange_samples:
+            continue
         if row is None:
             raise DatasetError(
                 f"{where}: a sample of task {sample['task_id']!r}, which no file has; name its tasks too"
@@ -215,3 +220,9 @@ FORMATS: list[tuple[Callable[[Row], bool], Convert]] = [
 
 def dumps(rows: Iterable[Row]) -> bytes:
     return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+def write(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
+    """A .jsonl file, or a .jsonl.gz: of the same rows the same bytes."""
+    content = dumps(rows)
+    datasets.write_atomically(path, gzip.compress(content, mtime=0) if Path(path).suffix == ".gz" else content)

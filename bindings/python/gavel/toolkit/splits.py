@@ -53,7 +53,7 @@ class Split:
     def write(self, folder: Path) -> None:
         """A file for each part, and ``report.json``."""
         for part, rows in self.rows.items():
-            datasets.write_atomically(folder / f"{part}.jsonl", formats.dumps(rows))
+            formats.write(folder / f"{part}.jsonl", rows)
         report = json.dumps(self.report(), indent=1, ensure_ascii=False) + "\n"
         datasets.write_atomically(folder / "report.json", report.encode())
 

@@ -70,28 +70,26 @@ def generate_remotely(generator: Generator, options: dict[str, Any], work: Work)
 
 
 def take(generator: str, count: int, work: Work) -> None:
-    """Candidates that are in files already, for every task; the first ``count`` of each."""
+    """Candidates that are in files already, rows or samples, for every task; the first ``count`` of each."""
     files = [path for name, path in work.inputs.items() if name != "tasks"]
-    known = {row["task_id"]: row for row in formats.read_records(files, generator) if row.get("candidates")}
-    tasks = datasets.read_rows(work.inputs["tasks"])
-    missing = [datasets.task_id(row) for row in tasks if datasets.task_id(row) not in known]
-    if missing:
+    known = {
+        row["task_id"]: row
+        for row in formats.read_records([work.inputs["tasks"], *files], generator, strange_samples=True)
+    }
+    rows = [known[datasets.task_id(task)] for task in datasets.read_rows(work.inputs["tasks"])]
+    if missing := [row["task_id"] for row in rows if not row.get("candidates")]:
         raise DatasetError(
-            f"{generator}: {len(missing)} of {len(tasks)} tasks have no candidates in "
+            f"{generator}: {len(missing)} of {len(rows)} tasks have no candidates in "
             f"{', '.join(path.name for path in files)} ({', '.join(missing[:NAMED])}); add the file that has them, or "
             "leave their part out of `parts`"
         )
-    rows = []
-    for task in tasks:
-        row = known[datasets.task_id(task)]
-        if datasets.prompt(row) != datasets.prompt(task):
-            raise DatasetError(f"{generator}: task {row['task_id']} has another prompt in its file than in the tasks")
+    for row in rows:
         if len(row["candidates"]) < count:
             raise DatasetError(
                 f"{generator}: task {row['task_id']} has {len(row['candidates'])} candidates, {count} are asked for"
             )
-        rows.append(task | row | {"candidates": row["candidates"][:count]})
-    datasets.write_atomically(work.folder / ROWS, formats.dumps(rows))
+    taken = [row | {"candidates": row["candidates"][:count]} for row in rows]
+    formats.write(work.folder / ROWS, taken)
     write_facts(work.folder, {})
 
 
@@ -129,7 +127,7 @@ def elsewhere(generator: str, work: Work) -> None:
     left_out = sum(len(row.get("candidates") or []) for row in records) - sum(len(row["candidates"]) for row in rows)
     if left_out:
         work.notes.append(f"{left_out} candidates do not say whether they passed, and count nowhere")
-    datasets.write_atomically(work.folder / ROWS, formats.dumps(rows))
+    formats.write(work.folder / ROWS, rows)
 
 
 def _labelled(row: Row) -> bool:

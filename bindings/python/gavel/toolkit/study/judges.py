@@ -129,7 +129,7 @@ def calibrate_judge(kind: str, how: Calibrating, seed: int, work: Work) -> None:
         weights = None  # an adapter from elsewhere, which says nothing of how it is asked
     rows = work.folder / ROWS
     judged_ones = [row for row in datasets.read_rows(work.inputs["verdicts"]) if "failed" not in row]
-    datasets.write_atomically(rows, formats.dumps(judged_ones))
+    formats.write(rows, judged_ones)
     try:
         fit = calibrate(
             judge,

@@ -27,7 +27,7 @@ def fit(name: str, kinds: Mapping[str, str], how: Calibrating, seed: int, device
     places = {judge: _place(work.inputs[judge], kind) for judge, kind in kinds.items()}
     rows = work.folder / ROWS
     verdicts = [datasets.read_rows(work.inputs[verdicts_of(judge)]) for judge in kinds]
-    datasets.write_atomically(rows, formats.dumps(_joined(verdicts)))
+    formats.write(rows, _joined(verdicts))
     try:
         made = fit_team(
             rows,
