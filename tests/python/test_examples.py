@@ -56,10 +56,10 @@ def test_the_examples_say_what_is_wrong(arguments: list[str]) -> None:
         assert done.returncode == 1 and (arguments or ["usage"])[0] in done.stderr and done.stdout == ""
 
 
-def test_the_installed_package_carries_its_header(tmp_path: Path) -> None:
+def test_the_installed_package_carries_what_it_needs(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     copy = tmp_path / "source"
-    tree = ("bindings/python", "capi", "include")
+    tree = ("bindings/python", "capi", "include", "examples/tasks")
     for folder in tree:
         (copy / folder).parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cp", "-r", ROOT / folder, copy / folder], check=True)
@@ -71,3 +71,6 @@ def test_the_installed_package_carries_its_header(tmp_path: Path) -> None:
     said = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert said.stdout.startswith(str(tmp_path / "installed")), said.stderr
     assert (tmp_path / "installed/bin/gavel").is_file()
+    study = tmp_path / "installed/gavel/toolkit/study"
+    for name in ("quick.toml", "report.html.j2", "tasks/java.jsonl", "tasks/python.jsonl"):
+        assert (study / name).stat().st_size > 0
