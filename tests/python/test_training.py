@@ -90,7 +90,7 @@ def test_a_packed_step_changes_weights_as_candidates_one_by_one_do(objective: An
             for name, each in model.trained().items():
                 if "lora_B" in name or "score" in name:
                     each.copy_(0.05 * torch.randn_like(each))
-        learns = Objective(options, type("Counts", (), {"correct": 1, "candidates": 2})())
+        learns = Objective(options, 1, 2)
         loss = sum(
             (learns.loss(model, pack) for group in groups for pack in packs(task, group, 1000)), start=torch.zeros(())
         )
@@ -99,6 +99,19 @@ def test_a_packed_step_changes_weights_as_candidates_one_by_one_do(objective: An
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
     for name, gradient in found[0][1].items():
         torch.testing.assert_close(gradient, found[1][1][name], atol=1e-5, rtol=1e-4)
+
+
+def test_right_and_wrong_candidates_weigh_the_same_of_those_that_are_drawn(base: Path, tmp_path: Path) -> None:
+    rows = toys.write(tmp_path / "rows.jsonl", 6, candidates=9)  # two tasks of 9 right, four of 3 right and 6 wrong
+    for most, right in ((None, 2 * 9 + 4 * 3), (4, 2 * 4 + 4 * 2)):
+        options = TrainOptions(candidates=most, **FAST)
+        found = prepare(base, rows, None, options)
+        made = trainer.Trainer(JudgeModel(found.source, found.verdicts, options), found.train, [], options)
+        packed = [each for pack in made.all_packs() for each in pack.examples]
+        assert sum(each.passed for each in packed) == right
+        weights = [made.objective.weight(each) for each in packed]
+        assert sum(weights) == pytest.approx(len(packed))
+        assert sum(w for w, each in zip(weights, packed, strict=True) if each.passed) == pytest.approx(len(packed) / 2)
 
 
 def test_ranking_losses_are_the_papers() -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gavel.toolkit.training.examples import Example, Examples
+from gavel.toolkit.training.examples import Example
 from gavel.toolkit.training.model import JudgeModel
 from gavel.toolkit.training.options import TrainOptions
 from gavel.toolkit.training.packing import Pack
@@ -15,12 +15,11 @@ from gavel.toolkit.training.packing import Pack
 class Objective:
     """The loss of packed tasks, summed over their candidates: divide by how many a step has."""
 
-    def __init__(self, options: TrainOptions, train: Examples) -> None:
+    def __init__(self, options: TrainOptions, correct: int, candidates: int) -> None:
+        """Of an epoch of so many candidates, so many of them correct."""
         self._options = options
-        right, count = train.correct, train.candidates
-        self._right, self._wrong = (
-            (count / (2 * right), count / (2 * (count - right))) if options.balance else (1.0, 1.0)
-        )
+        balanced = candidates / (2 * correct), candidates / (2 * (candidates - correct))
+        self._right, self._wrong = balanced if options.balance else (1.0, 1.0)
 
     def loss(self, model: JudgeModel, pack: Pack, done: float = 1.0) -> torch.Tensor:
         """``done``: the share of the training that is behind it."""
@@ -38,10 +37,11 @@ class Objective:
 
     def _verdicts(self, model: JudgeModel, states: torch.Tensor, pack: Pack) -> torch.Tensor:
         target = torch.tensor([self._target(model, each) for each in pack.examples], device=states.device)
-        weight = torch.tensor(
-            [self._right if each.passed else self._wrong for each in pack.examples], device=states.device
-        )
+        weight = torch.tensor([self.weight(each) for each in pack.examples], device=states.device)
         return (weight * F.cross_entropy(model.logits(states[pack.verdicts]), target, reduction="none")).sum()
+
+    def weight(self, example: Example) -> float:
+        return self._right if example.passed else self._wrong
 
     def _target(self, model: JudgeModel, example: Example) -> int:
         if self._options.objective == "rankef":

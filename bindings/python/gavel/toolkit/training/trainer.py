@@ -31,7 +31,8 @@ class Trainer:
         self, model: JudgeModel, train: Examples, validation: list[TaskExamples], options: TrainOptions
     ) -> None:
         self.model, self.train, self.validation, self.options = model, train, validation, options
-        self.objective = Objective(options, train)
+        seen = [each for task in train.tasks for each in drawn(task, options.candidates, random.Random(0))]
+        self.objective = Objective(options, sum(each.passed for each in seen), len(seen))
         self._per_epoch = math.ceil(len(train.tasks) / options.tasks_per_step)
         whole = options.epochs * self._per_epoch
         self.steps = min(whole, options.max_steps or whole)
