@@ -122,6 +122,17 @@ def test_probe_reaches_its_bundle(machine: Machine) -> None:
     assert "examples/probes/qwen2.5-coder-0.5b-instruct.json" in log
 
 
+def test_judge_reaches_its_bundle_and_a_changed_one_again(machine: Machine) -> None:
+    judge = machine.checkout / "examples/judges/qwen2.5-coder-0.5b-instruct"
+    judge.mkdir(parents=True)
+    log = machine.checkout / "build/logs/models.log"
+    for said in ("{}", '{"plain": true}'):
+        (judge / "judge.json").write_text(said)
+        log.unlink(missing_ok=True)
+        machine.run()
+        assert "examples/judges/qwen2.5-coder-0.5b-instruct" in log.read_text()
+
+
 def test_missing_packages_are_installed(machine: Machine) -> None:
     machine.stub("dpkg-query", "")
     machine.stub("id", "echo 0")
