@@ -27,10 +27,7 @@ JudgeKind read_kind(const Reader& member) {
 TeamFile parse_team(std::string_view text, const fs::path& where) {
   const Json json = parse_json(text, where);
   const Reader root(json, "", where);
-  if (const auto found = root.integer("format", 0, 1'000'000); found != TeamFile::format)
-    throw Error(ErrorCode::corrupt_bundle,
-                fmt::format("{}: format version {}, this library reads {}; fit the team again with this version",
-                            where.string(), found, TeamFile::format));
+  root.require_format(TeamFile::format, "fit the team again");
   TeamFile team;
   const fs::path folder = where.parent_path();
   if (root.has("generator")) team.generator = read_bundle(root.object("generator"), folder);

@@ -18,10 +18,7 @@ AdapterSpec parse_adapter(std::string_view json, std::string_view base_json, con
                           const std::filesystem::path& where) {
   const Json adapter = parse_json(json, where);
   const Reader root(adapter, "", where);
-  if (const auto found = root.integer("format", 0, 1'000'000); found != Manifest::format)
-    throw Error(ErrorCode::corrupt_bundle,
-                fmt::format("{}: format version {}, this library reads {}; make the adapter again with this version",
-                            where.string(), found, Manifest::format));
+  root.require_format(Manifest::format, "make the adapter again");
   const std::string expected = base_digest(base), found = root.object("base").text("digest");
   if (found != expected)
     throw Error(ErrorCode::invalid_argument,

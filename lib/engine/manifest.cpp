@@ -77,10 +77,7 @@ const Prompt& Manifest::prompt(std::string_view which) const {
 Manifest parse_manifest(std::string_view text, const std::filesystem::path& where) {
   const Json json = parse_json(text, where);
   const Reader root(json, "", where);
-  if (const auto found = root.integer("format", 0, 1'000'000); found != Manifest::format)
-    throw Error(ErrorCode::corrupt_bundle,
-                fmt::format("{}: format version {}, this library reads {}; export the bundle again with this version",
-                            where.string(), found, Manifest::format));
+  root.require_format(Manifest::format, "export the bundle again");
   Manifest m;
   m.kind = root.text("kind");
   if (m.kind != "decoder" && m.kind != "encoder" && m.kind != "encoder_decoder")

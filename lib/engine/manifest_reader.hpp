@@ -65,6 +65,14 @@ class Reader {
     return checked(key, at(key), least, most);
   }
 
+  /// Refuses another format than `expected`; `remedy` says what to do with "this version".
+  void require_format(std::int64_t expected, std::string_view remedy) const {
+    if (const auto found = integer("format", 0, 1'000'000); found != expected)
+      throw Error(ErrorCode::corrupt_bundle,
+                  fmt::format("{}: format version {}, this library reads {}; {} with this version", file_.string(),
+                              found, expected, remedy));
+  }
+
   template <class T>
   [[nodiscard]] std::vector<T> integers(const char* key, std::int64_t least, std::int64_t most) const {
     std::vector<T> values;

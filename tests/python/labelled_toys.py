@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,24 @@ def row(number: int, outcomes: list[bool], chance: random.Random, **more: Any) -
         "language": "python",
         "candidates": candidates,
     } | more
+
+
+def judged(passed: Any, each: int, said: Callable[[int], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of ``each`` candidates, of which number ``at`` of all has what is ``said(at)`` too; two rows share a
+    problem."""
+    return [
+        {
+            "task_id": f"set/{task}",
+            "source": f"problem/{task // 2}",
+            "prompt": f"def f{task}(x):\n",
+            "language": "python",
+            "candidates": [
+                {"code": f"    return x + {at}\n", "passed": bool(passed[at])} | said(at)
+                for at in range(task * each, (task + 1) * each)
+            ],
+        }
+        for task in range(len(passed) // each)
+    ]
 
 
 def write(path: Path, tasks: int, *, candidates: int = 6, seed: int = 0, first: int = 0) -> Path:

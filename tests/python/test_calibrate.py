@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import labelled_toys as toys
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
@@ -21,6 +22,7 @@ from gavel.toolkit import bundle as bundles
 from gavel.toolkit import calibration, judge_place, labelled
 from gavel.toolkit.calibrate import calibrate
 from gavel.toolkit.errors import ToolkitError
+from gavel.toolkit.rows import task_of
 
 TASKS, EACH = 40, 10
 JUDGE = "checkpoint-fp32:verbalizer"
@@ -37,23 +39,7 @@ def rows(judge: str = JUDGE, slope: float = 2.0) -> list[dict[str, Any]]:
     """Labelled rows with verdicts of a judge whose log-odds say half of what they know; two rows share a problem."""
     logits, passed = drawn(slope, count=TASKS * EACH)
     verdict = {"judge": judge, "kind": judge.rpartition(":")[2], "p_correct": 0.5}
-    return [
-        {
-            "task_id": f"set/{task}",
-            "source": f"problem/{task // 2}",
-            "prompt": f"def f{task}(x):\n",
-            "language": "python",
-            "candidates": [
-                {
-                    "code": f"    return x + {at}\n",
-                    "passed": bool(passed[at]),
-                    "verdicts": [verdict | {"logit": logits[at]}],
-                }
-                for at in range(task * EACH, (task + 1) * EACH)
-            ],
-        }
-        for task in range(TASKS)
-    ]
+    return toys.judged(passed, EACH, lambda at: {"verdicts": [verdict | {"logit": logits[at]}]})
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -133,7 +119,7 @@ def test_the_library_gives_the_probabilities_that_were_fitted(
         known = [
             verdict.logit
             for row in given
-            for verdict in judge.judge(labelled.task_of(row), labelled.candidates_of(row, list(range(EACH))))
+            for verdict in judge.judge(task_of(row), labelled.candidates_of(row, list(range(EACH))))
         ]
     logits = np.array(known)
     standard = (logits - logits.mean()) / logits.std()
@@ -149,7 +135,7 @@ def test_the_library_gives_the_probabilities_that_were_fitted(
         verdicts = [
             verdict
             for row in given
-            for verdict in judge.judge(labelled.task_of(row), labelled.candidates_of(row, list(range(EACH))))
+            for verdict in judge.judge(task_of(row), labelled.candidates_of(row, list(range(EACH))))
         ]
         assert [each.logit for each in verdicts] == pytest.approx(known, abs=1e-5)
         assert [each.p_correct for each in verdicts] == pytest.approx(expected, abs=1e-4)

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import labelled_toys as toys
 import numpy as np
 import pytest
 import tiny_models as tiny
@@ -81,27 +82,15 @@ def drawn(slopes: tuple[float, float, float] = (1.5, 0.7, 4.0), seed: int = 0) -
 
 def rows(columns: Any, passed: Any) -> list[dict[str, Any]]:
     """Labelled rows with verdicts of both judges; two rows share a problem."""
-    return [
-        {
-            "task_id": f"set/{task}",
-            "source": f"problem/{task // 2}",
-            "prompt": f"def f{task}(x):\n",
-            "language": "python",
-            "candidates": [
-                {
-                    "code": f"    return x + {at}\n",
-                    "passed": bool(passed[at]),
-                    "mean_logprob": columns[at, 2],
-                    "verdicts": [
-                        {"judge": name, "kind": "verbalizer", "p_correct": 0.5, "logit": logit}
-                        for name, logit in zip(NAMES, columns[at], strict=False)
-                    ],
-                }
-                for at in range(task * EACH, (task + 1) * EACH)
-            ],
-        }
-        for task in range(TASKS)
-    ]
+
+    def said(at: int) -> dict[str, Any]:
+        verdicts = [
+            {"judge": name, "kind": "verbalizer", "p_correct": 0.5, "logit": logit}
+            for name, logit in zip(NAMES, columns[at], strict=False)
+        ]
+        return {"mean_logprob": columns[at, 2], "verdicts": verdicts}
+
+    return toys.judged(passed, EACH, said)
 
 
 def reference(columns: Any, passed: Any) -> Any:

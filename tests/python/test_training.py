@@ -24,7 +24,8 @@ from gavel.toolkit.adapter import adapt
 from gavel.toolkit.calibrate import calibrate
 from gavel.toolkit.errors import ToolkitError
 from gavel.toolkit.export import export
-from gavel.toolkit.labelled import candidates_of, task_of
+from gavel.toolkit.labelled import candidates_of
+from gavel.toolkit.rows import task_of
 from gavel.toolkit.sources import open_source
 from gavel.toolkit.training import TrainOptions, dry_run, train, trainer
 from gavel.toolkit.training.examples import Example, TaskExamples

@@ -146,11 +146,16 @@ def read_adapter(folder: Path) -> dict[str, Any]:
     return read_manifest(folder, ADAPTER, ADAPTER_KEYS)
 
 
+def read_model(folder: Path) -> dict[str, Any]:
+    """The manifest of a bundle, or of an adapter in one."""
+    return read_manifest(folder) if base_of(folder) is None else read_adapter(folder)
+
+
 def update_judge(folder: Path, said: dict[str, Any]) -> None:
     """Puts what is said into the judge of a bundle's or an adapter's manifest."""
-    adapter = base_of(folder) is not None
-    manifest = read_adapter(folder) if adapter else read_manifest(folder)
-    write_file(folder / (ADAPTER if adapter else MANIFEST), to_json(manifest | {"judge": manifest["judge"] | said}))
+    manifest = read_model(folder)
+    name = MANIFEST if base_of(folder) is None else ADAPTER
+    write_file(folder / name, to_json(manifest | {"judge": manifest["judge"] | said}))
 
 
 def read_probe(folder: Path) -> dict[str, Any]:

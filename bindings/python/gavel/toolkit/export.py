@@ -31,6 +31,7 @@ from .prompts import (
     compile_wording,
     completion,
     plain,
+    spellings,
     verdict_tokens,
 )
 from .reference import Reference
@@ -217,7 +218,7 @@ def verbalizers(prompt: Segments, words: tuple[Sequence[str], Sequence[str]], to
     given, default = words
     if given:
         return verdict_tokens(prompt, given, tokens, strict=True)
-    return verdict_tokens(prompt, [form for word in default for form in (word, f" {word}")], tokens, strict=False)
+    return verdict_tokens(prompt, spellings(default), tokens, strict=False)
 
 
 def bos_of(source: Source, tokens: Text) -> int | None:

@@ -21,7 +21,8 @@ from gavel.toolkit.calibration import Calibration
 from gavel.toolkit.cross_validation import Choice, Linear
 from gavel.toolkit.datasets import Progress, Row
 from gavel.toolkit.errors import ToolkitError
-from gavel.toolkit.labelled import candidates_of, labels_digest, task_of
+from gavel.toolkit.labelled import candidates_of, labels_digest
+from gavel.toolkit.rows import task_of
 from gavel.toolkit.taps import Taps
 
 Doubles = NDArray[np.float64]

@@ -11,7 +11,8 @@ import gavel
 from gavel.toolkit import bundle as bundles
 from gavel.toolkit.datasets import Row
 from gavel.toolkit.errors import ToolkitError
-from gavel.toolkit.labelled import candidates_of, task_of
+from gavel.toolkit.labelled import candidates_of
+from gavel.toolkit.rows import task_of
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,8 @@ class JudgePlace:
         """``kind`` None takes the bundle's probe if it has one, else its other judge. Raises ToolkitError where the
         bundle has no such judge."""
         base = bundles.base_of(folder)
-        if base is None:
-            manifest = bundles.read_manifest(folder)
-            name = manifest["name"]
-        else:
-            manifest = bundles.read_adapter(folder)
-            name = f"{bundles.read_manifest(base)['name']}+{manifest['name']}"
+        manifest = bundles.read_model(folder)
+        name = manifest["name"] if base is None else f"{bundles.read_manifest(base)['name']}+{manifest['name']}"
         kinds = ["probe"] if manifest.get("probe") else []
         kinds += [manifest["judge"]["type"]] if manifest.get("judge") else []
         if not kinds or (kind is not None and kind not in kinds):

@@ -8,29 +8,17 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 import gavel
-from gavel.task import Language
 from gavel.toolkit import datasets
 from gavel.toolkit.datasets import Row
 from gavel.toolkit.errors import ToolkitError
 
 # A judge's log-odds of the candidates of a row at some positions.
 Ask = Callable[[Row, list[int]], Sequence[float]]
-
-
-def language_of(row: Row) -> Language:
-    """The row's language as the library knows it."""
-    language = {"c++": "cpp"}.get(datasets.language(row), datasets.language(row))
-    return cast(Language, language) if language in get_args(Language) else "any"
-
-
-def task_of(row: Row) -> gavel.Task:
-    return gavel.Task(datasets.prompt(row), language_of(row), datasets.prompting(row), datasets.task_id(row))
 
 
 def candidates_of(row: Row, positions: list[int]) -> list[gavel.Candidate]:

@@ -164,6 +164,11 @@ def plain(wording: str, tokens: Text, special: Special) -> Segments:
     return completion(tokens, special)[:-1] + compile_wording(wording, tokens, None)
 
 
+def spellings(words: Sequence[str]) -> list[str]:
+    """Each word as it is, and after a space."""
+    return [form for word in words for form in (word, f" {word}")]
+
+
 def verdict_tokens(segments: Segments, words: Sequence[str], tokens: Text, *, strict: bool) -> list[int]:
     """Ids of the words that are one token where the prompt ends. With `strict` every word must be one."""
     tail = segments[-1].get("text", "")

@@ -41,12 +41,12 @@ def empty_model(source: Source) -> PreTrainedModel:
     return model.eval()
 
 
-def reference_model(source: Source) -> PreTrainedModel:
-    """transformers' own model on the checkpoint's tensors, in fp32, whole in memory."""
+def reference_model(source: Source, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """transformers' own model on the checkpoint's tensors, whole in memory."""
     model = empty_model(source)
     tied = model.config.tie_word_embeddings and "lm_head.weight" in model.state_dict()
     wanted = [key for key in model.state_dict() if not (tied and key == "lm_head.weight")]
-    model.load_state_dict({key: checkpoint_rows(source, key) for key in wanted}, strict=not tied, assign=True)
+    model.load_state_dict({key: checkpoint_rows(source, key).to(dtype) for key in wanted}, strict=not tied, assign=True)
     if tied:
         model.tie_weights()
     return model.eval()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast, get_args
 
 import gavel
 from gavel.generator import GenerateOptions, StreamCallback
@@ -13,14 +13,19 @@ from gavel.task import Language
 from gavel.toolkit import datasets
 from gavel.toolkit.datasets import DatasetError, Row
 
-ALIASES: dict[str, Language] = {"java": "java", "python": "python", "cpp": "cpp", "c++": "cpp"}
-
 # An empty candidate is no program: wrong, without asking a model.
 EMPTY = gavel.Verdict(0.0, None, "wrong")
 
 
-def task_of(row: Row, prompting: str | None, language: str | None) -> gavel.Task:
-    spoken = ALIASES.get(datasets.language(row), "any")
+def language_of(row: Row) -> Language:
+    """The row's language as the library knows it."""
+    language = {"c++": "cpp"}.get(datasets.language(row), datasets.language(row))
+    return cast(Language, language) if language in get_args(Language) else "any"
+
+
+def task_of(row: Row, prompting: str | None = None, language: str | None = None) -> gavel.Task:
+    """``prompting`` stands before what the row says, ``language`` where it names none."""
+    spoken = language_of(row)
     return gavel.Task(
         prompt=datasets.prompt(row),
         language=language if language and spoken == "any" else spoken,  # type: ignore[arg-type]

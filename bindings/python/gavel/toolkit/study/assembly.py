@@ -15,9 +15,12 @@ from gavel.toolkit.errors import ToolkitError
 from gavel.toolkit.study import data, spending, study_file
 from gavel.toolkit.study.analysis import analyse
 from gavel.toolkit.study.facts import FACTS, parameters
+from gavel.toolkit.study.judges import CALIBRATION
 from gavel.toolkit.study.report import write_report
 from gavel.toolkit.study.stages import RECORD, Input, Made, Work
 from gavel.toolkit.study.study_file import StudyFile
+from gavel.toolkit.study.teams import FITTED
+from gavel.toolkit.training.train import TRAINING_FILE
 
 ANALYSIS = "analysis.json"
 TRAIN, TEST, GREEDY = "train", "test", "greedy"  # whose candidates; further test sets have names of their own
@@ -210,9 +213,9 @@ def _weights(record: Mapping[str, Any]) -> dict[str, Any]:
 
 # Inputs that say how a judge or a team learnt, and what of them a report tells.
 LEARNING: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
-    "training.json": _training,
-    "calibration.json": _calibration,
-    "weights.json": _weights,
+    TRAINING_FILE: _training,
+    CALIBRATION: _calibration,
+    FITTED: _weights,
 }
 
 

@@ -27,17 +27,18 @@ from gavel.toolkit.study.stages import Work
 from gavel.toolkit.study.study_file import Calibrating, Judge
 from gavel.toolkit.training import TrainOptions
 from gavel.toolkit.training import train as run_training
+from gavel.toolkit.training.train import TRAINING_FILE
 
 TRAINED = "trained"  # the folder that training leaves
 BUNDLE = "judge.gavel"  # the bundle that a stage makes
-TRAINING, CALIBRATION = "training.json", "calibration.json"
+CALIBRATION = "calibration.json"
 OWN = "own"  # kind of a judge that was made here: its bundle's verbalizer or classifier, whatever probe is beside
 
 
 def train(options: TrainOptions, work: Work) -> None:
     """The folder `TRAINED`, as `gavel train` leaves it."""
     folder = work.folder / TRAINED
-    if (folder / TRAINING).exists():
+    if (folder / TRAINING_FILE).exists():
         return  # a kill came between its end and the stage's
     run_training(
         work.inputs["base"],
@@ -177,11 +178,11 @@ def _link(source: Path, made: Path) -> None:
 
 def kind_at(judge: Path, kind: str) -> str:
     """A kind as `gavel.Judge` takes it, of `OWN` too."""
-    return str(_manifest(judge)["judge"]["type"]) if kind == OWN else kind
+    return str(bundles.read_model(judge)["judge"]["type"]) if kind == OWN else kind
 
 
 def threshold(judge: Path, kind: str) -> float:
-    said = bundles.read_probe(judge) if kind == "probe" else _manifest(judge)["judge"]
+    said = bundles.read_probe(judge) if kind == "probe" else bundles.read_model(judge)["judge"]
     return float(said["threshold"])
 
 
@@ -190,10 +191,6 @@ def _adds(judge: Path, kind: str) -> int:
     if kind == "probe":
         return (judge / bundles.PROBE).stat().st_size
     return (judge / bundles.ADAPTER_WEIGHTS).stat().st_size if bundles.base_of(judge) is not None else 0
-
-
-def _manifest(judge: Path) -> dict[str, Any]:
-    return bundles.read_manifest(judge) if bundles.base_of(judge) is None else bundles.read_adapter(judge)
 
 
 def unjudged(row: Row) -> Row:

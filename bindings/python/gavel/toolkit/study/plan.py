@@ -19,10 +19,11 @@ from gavel.toolkit.study.assembly import GREEDY, TEST, TRAIN, Rows
 from gavel.toolkit.study.candidates import ROWS
 from gavel.toolkit.study.endpoint import Endpoint
 from gavel.toolkit.study.facts import FACTS
-from gavel.toolkit.study.judges import BUNDLE, CALIBRATION, OWN, TRAINED, TRAINING
+from gavel.toolkit.study.judges import BUNDLE, CALIBRATION, OWN, TRAINED
 from gavel.toolkit.study.stages import Input, Made, Stage
 from gavel.toolkit.study.study_file import PARTS, Generator, Judge, StudyFile, Team
 from gavel.toolkit.training import TrainOptions
+from gavel.toolkit.training.train import TRAINING_FILE
 
 KINDS = ("split", "generate", "label", "train", "export", "probe", "calibrate", "team", "judge", "analyse", "report")
 SAMPLING: GenerateOptions = {"max_tokens": 256, "temperature": 0.8, "top_p": 0.95, "seed": 0}
@@ -181,15 +182,15 @@ class _Planner:
 
     def _trained(self, judge: Judge) -> Input:
         if judge.adapter is not None:
-            if (judge.adapter / TRAINING).is_file():
-                self._learning[f"{judge.name}, training"] = judge.adapter / TRAINING
+            if (judge.adapter / TRAINING_FILE).is_file():
+                self._learning[f"{judge.name}, training"] = judge.adapter / TRAINING_FILE
             return judge.adapter
         assert judge.base is not None
         options = _train_options(judge, self._study)
         inputs = {"base": _checkpoint(judge.base), **self._teaching(judge)}
         run = partial(judges.train, options)
         self._stage(f"train {judge.name}", "train", run, inputs, options=options.decides(), resumes=True)
-        self._learning[f"{judge.name}, training"] = Made(f"train {judge.name}", f"{TRAINED}/{TRAINING}")
+        self._learning[f"{judge.name}, training"] = Made(f"train {judge.name}", f"{TRAINED}/{TRAINING_FILE}")
         return self._weights(judge, Made(f"train {judge.name}", TRAINED))
 
     def _weights(self, judge: Judge, trained: Made) -> Made:

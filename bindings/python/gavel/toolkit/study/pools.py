@@ -15,7 +15,8 @@ import gavel
 from gavel.toolkit import datasets
 from gavel.toolkit.datasets import DatasetError, Row
 from gavel.toolkit.figures import Bools, Doubles
-from gavel.toolkit.labelled import code_of, language_of, verdict_of
+from gavel.toolkit.labelled import code_of, verdict_of
+from gavel.toolkit.rows import language_of
 from gavel.toolkit.study.data import GeneratorRows, JudgeEntry, JudgeId
 
 Ints = NDArray[np.int64]

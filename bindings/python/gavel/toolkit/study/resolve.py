@@ -11,8 +11,8 @@ from gavel.toolkit import bundle as bundles
 from gavel.toolkit.judging import JUDGE_FILE
 from gavel.toolkit.study.assembly import TRAIN
 from gavel.toolkit.study.data import Role
-from gavel.toolkit.study.judges import TRAINING
 from gavel.toolkit.study.study_file import Judge, StudyFile
+from gavel.toolkit.training.train import TRAINING_FILE
 
 ROLES: Mapping[str, Role] = {
     "verbalizer": "fine-tuned",
@@ -79,14 +79,13 @@ def _role(judge: Judge) -> Role:
     if judge.probe is not None or judge.kind == "probe":
         return "probe"
     if judge.bundle is not None:
-        place = judge.bundle
-        said = bundles.read_manifest(place) if bundles.base_of(place) is None else bundles.read_adapter(place)
+        said = bundles.read_model(judge.bundle)
         if judge.kind is None and said.get("probe"):
             return "probe"
         own = said.get("judge") or {}
         return ROLES[own["type"]] if own.get("trained") else "zero-shot"
     objective = judge.train.get("objective", "verbalizer")
-    record = judge.adapter / TRAINING if judge.adapter is not None else None
+    record = judge.adapter / TRAINING_FILE if judge.adapter is not None else None
     if record is not None and record.is_file():
         objective = json.loads(record.read_bytes())["options"]["objective"]
     return ROLES.get(objective, "fine-tuned")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 from gavel.toolkit.datasets import write_atomically
+from gavel.toolkit.pictures import png
 
 
 def write(history: list[dict[str, Any]], best_step: int, folder: Path) -> None:
@@ -21,7 +21,7 @@ def picture(history: list[dict[str, Any]], best_step: int) -> bytes:
 
     steps = [each for each in history if "loss" in each]
     evaluations = [each for each in history if each.get("auroc") is not None]
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot([each["step"] for each in steps], [each["loss"] for each in steps], color="0.8", label="of a step")
     left.plot([each["step"] for each in steps], smoothed([each["loss"] for each in steps]), label="smoothed")
@@ -38,9 +38,7 @@ def picture(history: list[dict[str, Any]], best_step: int) -> bytes:
         right.set_title(f"validation: {said['candidates']} candidates of {said['tasks']} tasks", fontsize=10)
     right.set(xlabel="step", ylim=(0, 1))
     right.legend(fontsize=8)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
-    return content.getvalue()
+    return png(figure)
 
 
 def smoothed(values: list[float], share: float = 0.1) -> list[float]:

@@ -10,10 +10,11 @@ from gavel.toolkit import datasets
 from gavel.toolkit.datasets import Row
 from gavel.toolkit.errors import ToolkitError
 from gavel.toolkit.prompts import Segments, encode
+from gavel.toolkit.rows import language_of
 from gavel.toolkit.text import Text
 from gavel.toolkit.training.feedback import label_of, words_of
 
-SPOKEN = {"java": "Java", "python": "Python", "cpp": "C++", "c++": "C++"}  # as the library fills {language}
+SPOKEN = {"any": "any language", "java": "Java", "python": "Python", "cpp": "C++"}  # as the library fills {language}
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Reading:
         """None where no candidate of the row can be used."""
         values = {
             "prompt": datasets.prompt(row),
-            "language": SPOKEN.get(datasets.language(row), "any language"),
+            "language": SPOKEN[language_of(row)],
         }
         cut = next(at for at, segment in enumerate(self.prompt) if segment.get("slot") == "code")
         prefix = encode(self.prompt[:cut], values, self.tokens)

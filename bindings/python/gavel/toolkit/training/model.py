@@ -17,9 +17,8 @@ from torch import nn
 from gavel.toolkit.architecture import decoder_config, family_of
 from gavel.toolkit.encoder_architecture import is_encoder
 from gavel.toolkit.errors import ToolkitError, UnsupportedError
-from gavel.toolkit.reference import empty_model
+from gavel.toolkit.reference import reference_model
 from gavel.toolkit.sources import Source
-from gavel.toolkit.tensors import checkpoint_rows
 from gavel.toolkit.training.options import TrainOptions
 from gavel.toolkit.training.packing import Pack
 
@@ -144,16 +143,10 @@ def computing_precision(options: TrainOptions) -> torch.dtype:
 
 
 def loaded(source: Source, dtype: torch.dtype) -> Any:
-    """transformers' language model on the source's weights, tensor by tensor."""
-    model = empty_model(source)
+    """transformers' language model on the source's weights, ready to be trained."""
+    model = reference_model(source, dtype)
     capped = getattr(model.config, "attn_logit_softcapping", None)
     model.set_attn_implementation("eager" if capped else "sdpa")
-    tied = model.config.tie_word_embeddings
-    wanted = [key for key in model.state_dict() if not (tied and key == "lm_head.weight")]
-    state = {key: checkpoint_rows(source, key).to(dtype) for key in wanted}
-    model.load_state_dict(state, strict=not tied, assign=True)
-    if tied:
-        model.tie_weights()
     for module in model.modules():
         for name, buffer in module.named_buffers(recurse=False):
             if buffer.is_meta:  # a causal mask of GPTBigCode's, which nobody reads

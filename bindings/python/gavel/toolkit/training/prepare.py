@@ -19,7 +19,7 @@ from gavel.toolkit.errors import ToolkitError
 from gavel.toolkit.export import prompts_of, stop_tokens
 from gavel.toolkit.judging import JudgeWording
 from gavel.toolkit.labelled import labels_digest
-from gavel.toolkit.prompts import NO, YES, Segments, verdict_tokens
+from gavel.toolkit.prompts import NO, YES, Segments, spellings, verdict_tokens
 from gavel.toolkit.sources import Source, open_source
 from gavel.toolkit.text import Text
 from gavel.toolkit.training.examples import Examples, Reading
@@ -92,7 +92,7 @@ def read_as(options: TrainOptions, prompt: Segments, tokens: Text) -> tuple[Verd
 
 def spelling(prompt: Segments, words: Sequence[str], tokens: Text) -> str:
     """The first of them that is one token where the prompt ends, as it is or after a space."""
-    for written in (form for word in words for form in (word, f" {word}")):
+    for written in spellings(words):
         if verdict_tokens(prompt, [written], tokens, strict=False):
             return written
     raise ToolkitError(f"none of {', '.join(words)} is one token for this model; train a classifier instead")

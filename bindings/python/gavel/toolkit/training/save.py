@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +50,9 @@ def save_checkpoint(model: JudgeModel, source: Source, folder: Path) -> None:
         "bos_token": special.bos,
         "chat_template": source.chat_template,
     }
-    write_json(folder / "config.json", config | {"dtype": "float32"})
-    write_json(folder / "tokenizer_config.json", settings)
+    write_atomically(folder / "config.json", bundles.to_json(config | {"dtype": "float32"}))
+    write_atomically(folder / "tokenizer_config.json", bundles.to_json(settings))
     ends = [end for end in special.eos if isinstance(end, int)]
     if ends:
-        write_json(folder / "generation_config.json", {"eos_token_id": ends})
+        write_atomically(folder / "generation_config.json", bundles.to_json({"eos_token_id": ends}))
     write_atomically(folder / source.tokenizer.name, source.tokenizer.data)
-
-
-def write_json(path: Path, value: Any) -> None:
-    write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
