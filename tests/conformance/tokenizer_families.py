@@ -58,7 +58,11 @@ def corpus() -> list[str]:
         "bindings/python/**/*.py",
         "tests/**/*.py",
         "*.md",
-        "examples/**/*.*",
+        "examples/**/*.c",
+        "examples/**/*.cpp",
+        "examples/**/*.py",
+        "examples/**/*.md",
+        "examples/tasks/*.jsonl",
     )
     files = sorted({path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()})
     return [file.read_text(encoding="utf-8") for file in files]
