@@ -1,22 +1,42 @@
-"""A progress bar on stderr, where that is a terminal."""
+"""Progress on stderr: a bar where that is a terminal, else a line now and then, for a log."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import gavel
 
+LOG_SECONDS = 30.0  # from one line of a log to the next; what is done before the first one says nothing
+
+
+class Log:
+    """Lines of a log: what is at work, and for how long."""
+
+    def __init__(self, label: str) -> None:
+        self._label, self._begun = label, time.monotonic()
+        self._next = self._begun + LOG_SECONDS
+
+    def say(self, text: str) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + LOG_SECONDS
+            elapsed = timedelta(seconds=round(now - self._begun))
+            print(f"{self._label}: {text} ({elapsed})", file=sys.stderr, flush=True)
+
 
 class Bar:
     """Counts tasks, and tokens as they are written."""
 
     def __init__(self, progress: Progress | None, total: int, done: int, label: str) -> None:
-        self._progress = progress
-        self._tokens = 0
+        self._progress, self._log = progress, Log(label)
+        self._total, self._done, self._tokens = total, done, 0
         self._task = progress.add_task(label, total=total, completed=done, tokens="") if progress else None
 
     @property
@@ -36,8 +56,11 @@ class Bar:
             self._progress.update(self._task, tokens=f"{self._tokens} tokens")
 
     def advance(self) -> None:
+        self._done += 1
         if self._progress and self._task is not None:
             self._progress.advance(self._task)
+        else:
+            self._log.say(f"{self._done} of {self._total}")
 
 
 @contextmanager
@@ -62,7 +85,11 @@ def bar(label: str, total: int, done: int = 0) -> Iterator[Bar]:
 def steps(label: str) -> Iterator[Callable[[str, float], None]]:
     """A bar for work that names its steps and says which share of the whole is done."""
     console = Console(stderr=True)
+    if not console.is_terminal:
+        log = Log(label)
+        yield lambda step, share: log.say(f"{share:.0%} {step}")
+        return
     columns = (TextColumn(label), BarColumn(), TextColumn("{task.percentage:>3.0f} %  {task.description}"))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=1.0)
         yield lambda step, share: progress.update(task, description=step, completed=share)
