@@ -13,6 +13,7 @@ from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
 from gavel.toolkit import figures, fit_probe, report, show_report
+from gavel.toolkit.bundle import sha256
 from gavel.toolkit.datasets import DatasetError, Row
 from gavel.toolkit.figures import Bootstrap
 
@@ -54,7 +55,7 @@ def judged(tmp_path: Path) -> Path:
 
 
 def with_probe(judged: Path, values: dict[str, list[float | None]]) -> None:
-    evidence = {"rows_sha256": fit_probe.file_digest(judged), "p_correct": values}
+    evidence = {"rows_sha256": sha256(judged), "p_correct": values}
     fit_probe.out_of_fold_path(judged).write_text(json.dumps(evidence))
 
 

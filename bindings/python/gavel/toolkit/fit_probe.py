@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -177,10 +176,6 @@ def out_of_fold_path(judged_jsonl: str | os.PathLike[str]) -> Path:
     return Path(f"{os.fspath(judged_jsonl)}.out-of-fold.json")
 
 
-def file_digest(path: str | os.PathLike[str]) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
 class _Steps:
     """Counts what is done of all that is to do."""
 
@@ -235,7 +230,7 @@ def _terms(parts: list[tuple[int, str]], weights: Doubles) -> list[dict[str, Any
 
 def _evidence(judged: str | os.PathLike[str], fit: ProbeFit) -> bytes:
     evidence = {
-        "rows_sha256": file_digest(judged),
+        "rows_sha256": bundles.sha256(Path(judged)),
         "base": fit.probe["base"],
         "choices": [asdict(choice) for choice in fit.choices],
         "p_correct": fit.out_of_fold,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from .architecture import refuse, rope_tables
+from .bundle import sha256
 from .errors import ToolkitError
 from .gguf_tokenizer import special_tokens, tokenizer_file
 from .models import known_by_hash
@@ -178,8 +178,3 @@ def unpermute(values: torch.Tensor, heads: int) -> torch.Tensor:
     """GGUF files of the Llama family interleave the two halves of each head's query and key rows; put them back."""
     half = values.shape[0] // heads // 2
     return values.reshape(heads, half, 2, -1).transpose(1, 2).reshape(values.shape)
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

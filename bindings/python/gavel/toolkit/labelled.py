@@ -52,7 +52,8 @@ def labelled(rows: list[Row], judge: str, kind: str, ask: Ask, progress: dataset
     numbers: dict[str, int] = {}
     tasks = asked = 0
     for done, row in enumerate(rows, 1):
-        usable = [at for at, candidate in enumerate(row["candidates"]) if _usable(row, at, candidate)]
+        outcomes = enumerate(datasets.outcomes(row))
+        usable = [at for at, outcome in outcomes if outcome is not None and code_of(row, at).strip()]
         known = {at: _logit(row["candidates"][at], judge, kind) for at in usable}
         missing = [at for at in usable if known[at] is None]
         if missing:
@@ -104,17 +105,6 @@ def code_of(row: Row, at: int) -> str:
     if not isinstance(code, str):
         raise ToolkitError(f"task {datasets.task_id(row)}: candidate {at} has no code; expected a text of that name")
     return code
-
-
-def _usable(row: Row, at: int, candidate: Row) -> bool:
-    code = code_of(row, at)
-    if candidate.get("status") == "harness_error" or not code.strip():
-        return False
-    if not isinstance(candidate.get("passed"), bool):
-        raise ToolkitError(
-            f"task {datasets.task_id(row)}: candidate {at} does not say whether it passed; run gavel label first"
-        )
-    return True
 
 
 def verdict_of(candidate: Row, judge: str, kind: str) -> Row:

