@@ -265,9 +265,7 @@ def test_refusals_name_the_remedy(tiny_copy: Path, tmp_path: Path) -> None:
             candidate["passed"] = False
     assert "0 candidates pass and 400 fail" in refused(tiny_copy, write(path, given))
     del given[2]["candidates"][4]["passed"]
-    assert "task set/2: candidate 4 says no `passed`; run `gavel label` first" in refused(
-        tiny_copy, write(path, given)
-    )
+    assert "task set/2: candidate 4 says no `passed`; run `gavel label` first" in refused(tiny_copy, write(path, given))
     assert "its judges are: verbalizer" in refused(tiny_copy, write(path, rows()), "--judge", "probe")
     assert "train it" in refused(tiny_copy, write(path, rows(slope=-2.0)))
     assert "no bundle" in refused(tmp_path, path)

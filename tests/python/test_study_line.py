@@ -168,6 +168,26 @@ def test_the_report_and_what_is_beside_it_are_there(line: Line) -> None:
     }
 
 
+def test_who_judges_which_candidates_may_be_said(line: Line) -> None:
+    (far,), (writer, other) = line.said["elsewhere"], line.said["generators"]
+    changed = line.file(
+        elsewhere=[far | {"judges": ["taught"]}], generators=[writer, other | {"judges": ["taught", "probe"]}]
+    )
+    result = line.run(file=changed, remote=True)
+    judged = {(each["test_set"], each["generator"], each["judge"]) for each in analysis(line)["judging"]}
+    assert {judge for _, generator, judge in judged if generator == "somebody"} == {"taught"}
+    assert {judge for _, generator, judge in judged if generator == "other"} == {"taught", "probe"}
+    assert {judge for _, generator, judge in judged if generator == "writer"} == {"asked", "taught", "probe", "far"}
+    assert {each.state for name, each in result.outcomes.items() if name.startswith("judge")} == {"cached"}
+    line.run(remote=True)
+
+
+def test_a_judge_that_is_named_has_to_be_there(line: Line) -> None:
+    (far,) = line.said["elsewhere"]
+    with pytest.raises(ToolkitError, match="elsewhere: no judge is called nobody"):
+        line.file(elsewhere=[far | {"judges": ["nobody"]}])
+
+
 def test_what_was_trained_is_there_to_take_away(line: Line, tiny_copy: Path) -> None:
     folder = line.folder / "study" / "judges" / "taught"
     assert {"adapter_model.safetensors", "judge.json", "training.json"} <= {path.name for path in folder.iterdir()}

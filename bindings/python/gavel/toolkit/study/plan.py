@@ -270,6 +270,8 @@ class _Planner:
     def _verdicts(self, judge: Judge) -> None:
         kind, place = _kind(judge), self._judges[judge.name]
         for each in [each for each in self._made if each.judge is None and each.what not in (*PARTS[:2], GREEDY)]:
+            if not self._asks(judge, each):
+                continue
             name = f"judge {judge.name} {each.generator} {each.what}"
             if place is None:
                 assert judge.remote is not None
@@ -281,6 +283,12 @@ class _Planner:
                 inputs = {"judge": place, "rows": each.rows}
             self._stage(name, "judge", run, inputs, options=options, resumes=True)
             self._made.append(Rows(each.generator, each.what, Made(name, ROWS), Made(name, FACTS), judge.name))
+
+    def _asks(self, judge: Judge, rows: Rows) -> bool:
+        """Whether a judge is asked about these rows."""
+        own = [each for each in self._study.generators if rows.what == TEST and each.name == rows.generator]
+        far = [each for each in self._study.elsewhere if (each.name, each.generator) == (rows.what, rows.generator)]
+        return all(each.judges is None or judge.name in each.judges for each in (*own, *far))
 
     def _figures(self) -> None:
         wanted = [each for each in self._made if each.what != "validation"]

@@ -74,6 +74,8 @@ class Generator:
     """Default: as the bundle has them."""
     sampling: Mapping[str, Any] = field(default_factory=dict)
     """As for `gavel generate`: max_tokens, temperature, top_p, seed ..."""
+    judges: Sequence[str] | None = None
+    """Who is asked about its candidates of test tasks. Default: every judge."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,8 @@ class Elsewhere:
     generator: str
     files: Sequence[Path]
     parameters: int | None = None
+    judges: Sequence[str] | None = None
+    """Who is asked about them. Default: every judge."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +205,9 @@ def check(study: StudyFile, where: str) -> None:
                 f"{where}, elsewhere: {each.name} is a part of the study's own tasks; choose another name"
             )
     names = {each.name for each in study.judges}
+    for asking in (*study.generators, *study.elsewhere):
+        if missing := [name for name in asking.judges or () if name not in names]:
+            raise ToolkitError(f"{where}, {asking.name}: no judge is called {', '.join(missing)}")
     for team in study.teams:
         if missing := [name for name in team.judges if name not in names]:
             raise ToolkitError(f"{where}, team {team.name}: no judge is called {', '.join(missing)}")
