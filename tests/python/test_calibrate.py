@@ -13,7 +13,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from scipy.stats import binomtest
 from sklearn.isotonic import IsotonicRegression
-from sklearn.metrics import log_loss
+from sklearn.metrics import cohen_kappa_score, log_loss
 from typer.testing import CliRunner
 
 import gavel
@@ -68,6 +68,18 @@ def test_figures_are_those_of_their_definitions() -> None:
     assert found["brier"] == pytest.approx((3 * 0.01 + 0.81 + 0.01 + 0.81) / 8, abs=1e-6)
     # bins of 1/15: four at 0.1 of which a quarter passed, two at 0.9 of which half did, and two that are right
     assert found["ece"] == pytest.approx((4 * 0.15 + 2 * 0.4) / 8, abs=1e-6)
+
+
+def test_the_threshold_that_agrees_best_is_that_of_kappa() -> None:
+    logits, passed = drawn(slope=1.0, count=300)
+    probabilities = expit(logits - 1.0)
+    data: dict[str, Any] = {}
+    said = calibration.validation("platt", logits, probabilities, probabilities, passed, data)
+    every = np.unique(probabilities)
+    best = max(cohen_kappa_score(passed, probabilities >= one) for one in every)
+    chosen = calibration.most_agreeing(said)
+    assert cohen_kappa_score(passed, probabilities >= chosen) == best > 0.3
+    assert 0.2 < chosen < 0.5  # fewer than half pass, so that a verdict of 0.5 would agree less
 
 
 def test_the_curve_counts_at_every_threshold() -> None:

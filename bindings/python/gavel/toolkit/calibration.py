@@ -6,7 +6,7 @@ and Elkan (KDD 2002), each fitted by scikit-learn. All keep the order of candida
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -107,6 +107,17 @@ def curve(probabilities: Doubles, passed: Bools) -> dict[str, Sequence[float]]:
         "selected": here[::-1].cumsum()[::-1].tolist(),
         "correct": correct[::-1].cumsum()[::-1].tolist(),
     }
+
+
+def most_agreeing(validation: Mapping[str, Any]) -> float:
+    """The threshold whose verdicts agree best with the outcomes of a `validation`, by Cohen's kappa; the lowest of
+    several."""
+    total, correct = validation["candidates"], validation["correct"]
+    selected, right = (np.array(validation["curve"][name], np.float64) for name in ("selected", "correct"))
+    agreed = (right + total - selected - (correct - right)) / total
+    chance = (selected * correct + (total - selected) * (total - correct)) / total**2
+    kappa = (agreed - chance) / (1 - chance)
+    return float(validation["curve"]["thresholds"][int(kappa.argmax())])
 
 
 def validation(

@@ -132,6 +132,8 @@ def _generators(ranked: Ranked, how: Resampling) -> Iterator[dict[str, Any]]:
 def _method(how: Resampling, looks: Pipeline | None) -> list[str]:
     """What holds for all figures."""
     return [
+        "A judge says that a candidate is correct from its threshold on: where it was calibrated, the P(correct) whose "
+        "verdicts agreed best (Cohen's kappa) with the validation candidates, else 0.5.",
         f"Intervals are 95 %: percentiles of a paired bootstrap over tasks ({how.draws} draws, seed {how.seed}).",
         "Where candidates share the highest score, pass@1 is the expected value of choosing one of them at random.",
         "Won is the share of the distance from choosing at random to the oracle; the relative gain is over one "

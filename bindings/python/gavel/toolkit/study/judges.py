@@ -14,6 +14,7 @@ from gavel.toolkit import bundle as bundles
 from gavel.toolkit import datasets, formats
 from gavel.toolkit.adapter import adapt
 from gavel.toolkit.calibrate import calibrate
+from gavel.toolkit.calibration import most_agreeing
 from gavel.toolkit.datasets import Row
 from gavel.toolkit.errors import ToolkitError
 from gavel.toolkit.export import export
@@ -182,8 +183,9 @@ def kind_at(judge: Path, kind: str) -> str:
 
 
 def threshold(judge: Path, kind: str) -> float:
+    """From which P(correct) on it calls a candidate correct: where it is calibrated, what agreed best in validation."""
     said = bundles.read_probe(judge) if kind == "probe" else bundles.read_model(judge)["judge"]
-    return float(said["threshold"])
+    return most_agreeing(said["validation"]) if said.get("validation") else float(said["threshold"])
 
 
 def _adds(judge: Path, kind: str) -> int:
