@@ -25,7 +25,7 @@ def picture(history: list[dict[str, Any]], best_step: int) -> bytes:
     left, right = figure.subplots(1, 2)
     left.plot([each["step"] for each in steps], [each["loss"] for each in steps], color="0.8", label="of a step")
     left.plot([each["step"] for each in steps], smoothed([each["loss"] for each in steps]), label="smoothed")
-    left.set(xlabel="step", ylabel="training loss")
+    left.set(xlabel="step", ylabel="training loss", yscale="log")  # a word is learnt first, from far above the rest
     left.legend()
     at = [each["step"] for each in evaluations]
     right.plot(at, [each["auroc"] for each in evaluations], marker="o", label="AUROC")
@@ -42,9 +42,7 @@ def picture(history: list[dict[str, Any]], best_step: int) -> bytes:
 
 
 def smoothed(values: list[float], share: float = 0.1) -> list[float]:
-    """An exponential average that forgets half of a value over a tenth of the whole."""
-    keep = 0.5 ** (1 / max(1.0, share * len(values)))
-    found: list[float] = []
-    for value in values:
-        found.append(value if not found else keep * found[-1] + (1 - keep) * value)
-    return found
+    """The mean over the steps around each, a tenth of the whole; fewer at both ends."""
+    half = int(share * len(values) / 2)
+    around = [values[max(0, at - half) : at + half + 1] for at in range(len(values))]
+    return [sum(each) / len(each) for each in around]
