@@ -97,20 +97,6 @@ def said_by(place: Path, speaks: bool, rows: Sequence[dict[str, Any]], tasks: Se
     return found
 
 
-def figures_of(scores: Sequence[Any], tasks: Sequence[TaskExamples]) -> dict[str, float]:
-    import numpy as np
-    from sklearn.metrics import roc_auc_score
-
-    from gavel.toolkit import figures
-
-    passed = [np.array([each.passed for each in task.examples]) for task in tasks]
-    likely = [np.array([each.log_likelihood for each in task.examples]) for task in tasks]
-    return {
-        "auroc": float(roc_auc_score(np.concatenate(passed), np.concatenate(scores))),
-        "top_1": float(figures.best_of(scores, likely, passed).mean()),
-    }
-
-
 def until(tasks: Sequence[TaskExamples], candidates: int) -> Iterator[TaskExamples]:
     for task in tasks:
         if candidates <= 0:
@@ -127,9 +113,10 @@ def main() -> None:
     from scipy.special import expit
 
     from gavel.toolkit import datasets
+    from gavel.toolkit.bundle import to_json
     from gavel.toolkit.training import TrainOptions
     from gavel.toolkit.training.prepare import prepare
-    from gavel.toolkit.training.scoring import log_odds
+    from gavel.toolkit.training.scoring import log_odds, worth
 
     record = json.loads((given.judge / "training.json").read_bytes())
     options = TrainOptions(**(record["options"] | {"precision": "fp32", "device": "cpu"}))
@@ -149,7 +136,8 @@ def main() -> None:
     reference = np.concatenate([log_odds(model, task, options.max_tokens) for task in few])
     ours = np.concatenate(said["fp32"][: len(few)])
 
-    worth = {precision: figures_of(each, tasks) for precision, each in said.items()}
+    found = {precision: worth(each, tasks) for precision, each in said.items()}
+    figures = {precision: {name: each[name] for name in ("auroc", "top_1")} for precision, each in found.items()}
     result = {
         "format": 1,
         "machine": describe(),
@@ -160,13 +148,11 @@ def main() -> None:
             "largest_difference_p_correct": float(np.abs(expit(reference) - expit(ours)).max()),
             "largest_difference_log_odds": float(np.abs(reference - ours).max()),
         },
-        "precisions": {"tasks": len(tasks), "candidates": sum(len(task.examples) for task in tasks), **worth},
-        "change": {name: worth[given.precision][name] - worth["fp32"][name] for name in worth["fp32"]},
+        "precisions": {"tasks": len(tasks), "candidates": sum(len(task.examples) for task in tasks), **figures},
+        "change": {name: figures[given.precision][name] - each for name, each in figures["fp32"].items()},
     }
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    beside = given.out.with_name(f".{given.out.name}.part")
-    beside.write_text(json.dumps(result, indent=1) + "\n")
-    beside.replace(given.out)
+    datasets.write_atomically(given.out, to_json(result))
     print(json.dumps({key: result[key] for key in ("fp32", "precisions", "change")}, indent=1))
     if result["fp32"]["largest_difference_p_correct"] > AGREE:
         raise SystemExit(f"the library and PyTorch differ by more than {AGREE}")

@@ -36,15 +36,20 @@ def evaluate(
     max_tokens: int,
     progress: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:
-    """AUROC and Brier score over all candidates, and the share of tasks whose best-judged candidate passes, beside
-    those of one at random and of the best."""
-    scores, passed, ties = [], [], []
+    """The `worth` of the model's log-odds."""
+    scores = []
     for done, task in enumerate(tasks, 1):
         scores.append(log_odds(model, task, max_tokens))
-        passed.append(np.array([each.passed for each in task.examples]))
-        ties.append(np.array([each.log_likelihood for each in task.examples]))
         if progress:
             progress(done / len(tasks))
+    return worth(scores, tasks)
+
+
+def worth(scores: Sequence[Doubles], tasks: Sequence[TaskExamples]) -> dict[str, Any]:
+    """Of log-odds of each task's candidates: AUROC and Brier score over all candidates, and the share of tasks whose
+    best-judged candidate passes, beside those of one at random and of the best."""
+    passed = [np.array([each.passed for each in task.examples]) for task in tasks]
+    ties = [np.array([each.log_likelihood for each in task.examples]) for task in tasks]
     everything, outcomes = np.concatenate(scores), np.concatenate(passed)
     mixed = bool(outcomes.any() and not outcomes.all())
     return {
