@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_BUNDLE = ROOT / "build/models/qwen2.5-coder-0.5b-instruct-int8.gavel"
+DEFAULT_TEAM = DEFAULT_BUNDLE.with_suffix(".team.json")
 DEFAULT_TASK = "gavel_java/3"
 KINDS = ("probe", "classifier", "verbalizer")
 LANGUAGES = {".java": "java", ".py": "python", ".cpp": "cpp", ".cc": "cpp", ".hpp": "cpp"}
@@ -28,6 +29,7 @@ EXAMPLES = """examples:
   examples/demo --task Begun.java                    go on where a file ends
   examples/demo --judge probe --judge verbalizer     two judges, of the generator's own bundle
   examples/demo --generator a.gavel --judge b.gavel  models of your own (see: gavel export --help)
+  examples/demo --team mine.team.json                a team with weights of its own (see: gavel team fit --help)
   examples/demo --json --device cuda | jq .reason
 """
 
@@ -45,7 +47,14 @@ def arguments() -> argparse.Namespace:
         f"the task_id of one of examples/tasks, or an instruction in words [{DEFAULT_TASK}]",
     )
     add("--language", choices=("java", "python", "cpp", "any"), help="of the solution, where the task does not say")
-    add("--generator", metavar="BUNDLE", type=Path, default=DEFAULT_BUNDLE, help="who writes [the embedded default]")
+    add(
+        "--team",
+        metavar="FILE",
+        type=Path,
+        help="who writes, who judges and what each word weighs, as gavel team fit says it [the embedded team, where "
+        "neither --generator nor --judge is given]",
+    )
+    add("--generator", metavar="BUNDLE", type=Path, help="who writes [the embedded default]")
     add(
         "--judge",
         metavar="BUNDLE[:KIND]|KIND",
@@ -62,7 +71,13 @@ def arguments() -> argparse.Namespace:
     add("--device", default="cpu", help="cpu, cuda or cuda:N [cpu]")
     add("--check", action="store_true", help="run the task's tests on every candidate, in a sandbox without network")
     add("--json", action="store_true", help="print the whole record as JSON instead of the table")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.team and (options.generator or options.judge):
+        parser.error("--team brings its own generator and judges; leave --generator and --judge out")
+    if not (options.team or options.generator or options.judge) and DEFAULT_TEAM.is_file():
+        options.team = DEFAULT_TEAM
+    options.generator = options.generator or DEFAULT_BUNDLE
+    return options
 
 
 def find_row(given: str, language: str | None) -> dict[str, Any]:
@@ -100,9 +115,31 @@ class Team:
 
 
 def open_team(options: argparse.Namespace) -> Team:
+    begun = time.perf_counter()
+    team = fitted(options.team, options.device) if options.team else chosen(options)
+    team.seconds = time.perf_counter() - begun
+    return team
+
+
+def fitted(file: Path, device: str) -> Team:
+    """A team file's."""
     import gavel
 
-    begun = time.perf_counter()
+    ranker = gavel.Ranker.open(file, device=device)
+    if ranker.model is None:
+        raise ValueError(f"{file} names no generator; fit the team with gavel team fit --generator")
+    weights = [*ranker.options.weights, *(1.0 for _ in ranker.infos[len(ranker.options.weights) :])]
+    judges = [f"{describe(info)}, weight {weight:.2f}" for info, weight in zip(ranker.infos, weights, strict=True)]
+    stacking = ranker.options.stacking
+    if stacking and stacking.logprob_weight:
+        judges.append(f"{ranker.model.name}: its own mean log-probability, weight {stacking.logprob_weight:.2f}")
+    return Team(ranker, ranker.model.name, judges)
+
+
+def chosen(options: argparse.Namespace) -> Team:
+    """The generator and the judges that were named."""
+    import gavel
+
     models: dict[Path, gavel.Model] = {}
 
     def model(folder: Path) -> gavel.Model:
@@ -128,17 +165,16 @@ def open_team(options: argparse.Namespace) -> Team:
         judge = gavel.Judge(model(folder), kind)
         team.ranker.add(judge)
         team.judges.append(describe(judge.info(), folder))
-    team.seconds = time.perf_counter() - begun
     return team
 
 
-def describe(info: gavel.JudgeInfo, folder: Path) -> str:
+def describe(info: gavel.JudgeInfo, folder: Path | None = None) -> str:
     """One line on a judge: an untrained one is called so, and a probe comes with its figures."""
     if not info.trained:
         return f"{info.name}: UNTRAINED, the model is asked as it is; its P(correct) is hardly a guide"
     text = f"{info.name}: trained"
-    file = folder / "probe.json"
-    if info.kind == "probe" and file.is_file():
+    file = folder and folder / "probe.json"
+    if info.kind == "probe" and file and file.is_file():
         figures = json.loads(file.read_bytes()).get("figures", {})
         named = [f"{key} {value:.3g}" for key, value in figures.items() if isinstance(value, int | float)]
         text += f" ({', '.join(named[:4])})" if named else ""

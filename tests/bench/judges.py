@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -66,18 +65,11 @@ def bundle(base: Path, judge: Path, precision: str) -> Path:
 
 
 def trained_as(prepared: Prepared, judge: Path, options: Any) -> Any:
-    """The model in training, with the adapter as peft reads it."""
-    from peft import load_peft_weights, set_peft_model_state_dict
-
+    """The model in training, with the adapter's weights."""
     from gavel.toolkit.training.model import JudgeModel
 
     model = JudgeModel(prepared.source, prepared.verdicts, options).eval()
-    weights = load_peft_weights(os.fspath(judge), device="cpu")
-    score = weights.pop("base_model.model.score.weight", None)
-    if set_peft_model_state_dict(model.lora, weights).unexpected_keys:
-        raise SystemExit(f"{judge}: an adapter of another model than {prepared.source.name}")
-    if model.score is not None and score is not None:
-        model.score.weight.data.copy_(score)
+    model.load_adapter(judge)
     return model
 
 

@@ -37,7 +37,17 @@ def test_figures_equal_scikit_learn(entry, subset: str) -> None:
     (tn, fp), (fn, tp) = metrics.confusion_matrix(passed, said)
     assert list(record["confusion"].values()) == [tn, fp, fn, tp]
     assert (record["tasks"], record["candidates"], record["correct"]) == (12, len(p), passed.sum())
+    kept = [
+        [each for each in one["candidates"] if subset == "all" or each["status"] != "compile_error"] for one in ROWS
+    ]
+    place = [judge.label for judge in JUDGES].index(entry.label)
+    of_tasks = [
+        metrics.roc_auc_score([each["passed"] for each in one], [each["verdicts"][place]["logit"] for each in one])
+        for one in kept
+        if len({each["passed"] for each in one}) == 2
+    ]
     close = {
+        "auroc_within_tasks": np.mean(of_tasks),
         "accuracy": metrics.accuracy_score(passed, said),
         "kappa": metrics.cohen_kappa_score(passed, said),
         "mcc": metrics.matthews_corrcoef(passed, said),

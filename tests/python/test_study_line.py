@@ -333,6 +333,15 @@ def test_a_changed_training_changes_what_follows_from_it(line: Line) -> None:
     }
 
 
+def test_a_generator_with_rows_writes_what_is_asked_for_anew(line: Line) -> None:
+    writer, other = line.said["generators"]
+    stages = {each.name: each for each in plan(line.file(generators=[writer | {"anew": ["test"]}, other])).stages}
+    taken, written = stages["generate writer train"], stages["generate writer test"]
+    assert "file 1" in taken.inputs and "bundle" not in taken.inputs
+    assert "file 1" not in written.inputs and written.inputs["bundle"] == Path(writer["bundle"])
+    assert written.options["candidates"] == 6
+
+
 def test_until_ends_after_a_stage(line: Line) -> None:
     kinds = [each.kind for each in plan(line.file()).until("label")]
     assert set(kinds) == {"split", "generate", "label"}
@@ -354,6 +363,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"generators": [{"name": "g", "bundle": "b", "candidates": "ten"}]},
         "generators 1, candidates: 'ten'; expected int",
     ),
+    ({"generators": [{"name": "g", "rows": ["r"], "anew": ["test"]}]}, "anew asks it to write, and it has neither"),
     ({"generators": [{"name": "g", "bundle": "b", "parts": ["rest"]}]}, "expected one of train, validation, test"),
     ({"judges": [{"name": "j"}]}, "judge j: nothing; give one of bundle, base, adapter, probe, remote"),
     ({"judges": [{"name": "j", "probe": "nobody"}]}, "no generator is called 'nobody'"),

@@ -46,6 +46,7 @@ def judged(judge: str, generator: str, subset: str) -> dict[str, Any]:
         "kappa": around(0.363636),
         "mcc": around(0.365148),
         "auroc": None if judge == "probe" else around(0.71),
+        "auroc_within_tasks": None if judge == "probe" else around(0.61),
         "brier": around(0.2),
         "ece": 0.0612345,
         "confidence": {
@@ -161,7 +162,8 @@ def whole() -> Analysis:
     analysis["teams"] = [{"label": "both", "judges": [NASTY, "probe"], "weights": [0.5, 2.0], "log_likelihood": 0.1}]
     ordered = {"test_set": "test", "generator": "small", "dataset": "all", "tasks": 6, "candidates": 24, "correct": 8}
     analysis["way_auroc"] = [
-        ordered | {"subset": subset, "way": "log-likelihood", "family": "rival", "auroc": auroc}
+        ordered
+        | {"subset": subset, "way": "log-likelihood", "family": "rival", "auroc": auroc, "auroc_within_tasks": auroc}
         for subset, auroc in (("all", around(0.66)), ("compiled", None))
     ]
     larger = {"test_set": "test", "model": "large", "parameters": 1543714304, "tasks": 6, "pass_at_1": around(0.6)}

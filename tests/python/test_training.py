@@ -13,6 +13,7 @@ import tiny_families
 import tiny_models as tiny
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file
 from transformers import LlamaForSequenceClassification
 from typer.testing import CliRunner
 
@@ -163,17 +164,9 @@ def test_a_calibration_travels_with_the_weights(base: Path, rows: tuple[Path, Pa
 
 
 def restored(base: Path, folder: Path, prepared: Any, options: TrainOptions) -> JudgeModel:
-    """The trained model from what was saved, by peft's own loader."""
-    from peft import load_peft_weights, set_peft_model_state_dict
-
+    """The trained model from what was saved."""
     model = JudgeModel(open_source(base), prepared.verdicts, options).eval()
-    weights = load_peft_weights(str(folder), device="cpu")
-    score = weights.pop("base_model.model.score.weight", None)
-    missing = set_peft_model_state_dict(model.lora, weights)
-    assert not missing.unexpected_keys
-    if model.score is not None:
-        assert score is not None
-        model.score.weight.data.copy_(score)
+    model.load_adapter(folder)
     return model
 
 
@@ -185,6 +178,39 @@ def test_peft_loads_a_trained_classifier(base: Path, rows: tuple[Path, Path], tm
     kept = getattr(score, "modules_to_save", {"default": score})["default"].weight
     assert kept.abs().max() > 0  # it begins at nothing
     assert any("lora_B" in name and each.abs().max() > 0 for name, each in loaded.named_parameters())
+
+
+def test_begins_where_another_training_ended(base: Path, rows: tuple[Path, Path], tmp_path: Path) -> None:
+    """A rate of almost nothing leaves the weights that it was given, and the figures on validation."""
+    options = TrainOptions(epochs=4, **FAST)
+    first = train(base, rows[0], tmp_path / "first", validation_jsonl=rows[1], options=options)
+    still = TrainOptions(objective="pairwise", max_steps=1, **(FAST | {"learning_rate": 1e-12}))
+    second = train(base, rows[0], tmp_path / "second", validation_jsonl=rows[1], start_from=first.folder, options=still)
+    weights = [load_file(made.folder / "adapter_model.safetensors") for made in (first, second)]
+    for name, each in weights[0].items():
+        torch.testing.assert_close(weights[1][name], each, atol=1e-6, rtol=0)
+    assert second.record["validation"]["auroc"] == first.record["validation"]["auroc"] > 0.9
+    assert second.record["start_from"]["data"] == first.record["data"]
+    for other in ({"rank": 2}, {"alpha": 1.0}, {"objective": "classifier"}):
+        with pytest.raises(ToolkitError, match="not an adapter of this base with these options"):
+            train(base, rows[0], tmp_path / "third", start_from=first.folder, options=TrainOptions(**(FAST | other)))
+    with pytest.raises(ToolkitError, match=r"holds no adapter_model\.safetensors"):
+        train(base, rows[0], tmp_path / "third", start_from=tmp_path, options=options)
+
+
+def test_a_ranking_loss_keeps_what_is_best_within_tasks(
+    base: Path, rows: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over_all, within = iter([0.6, 0.7, 0.8]), iter([0.5, 0.7, 0.6])
+
+    def said(*_: Any) -> dict[str, Any]:
+        figures = {"brier": 0.2, "top_1": 0.5, "random": 0.4, "oracle": 0.6, "tasks": 1, "candidates": 2}
+        return figures | {"auroc": next(over_all), "auroc_within_tasks": next(within)}
+
+    monkeypatch.setattr(trainer, "evaluate", said)
+    options = TrainOptions(objective="pairwise", epochs=1, evaluations=3, **FAST)
+    made = train(base, rows[0], tmp_path / "judge", validation_jsonl=rows[1], options=options)
+    assert made.record["steps"] == {"planned": 12, "done": 12, "best": 8}
 
 
 def test_all_weights_become_a_checkpoint(base: Path, rows: tuple[Path, Path], tmp_path: Path) -> None:
@@ -246,6 +272,7 @@ def test_ends_when_validation_gets_worse_and_keeps_the_best(
         kept.append({name: each.detach().clone() for name, each in model.trained().items()})
         return {
             "auroc": next(aurocs),
+            "auroc_within_tasks": None,
             "brier": 0.2,
             "top_1": 0.5,
             "random": 0.4,

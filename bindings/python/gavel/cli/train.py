@@ -25,6 +25,7 @@ EXAMPLES = """
 gavel train checkpoint/ labelled.jsonl -o judge/ --validation validation.jsonl
 gavel train model.gavel labelled.jsonl -o judge/ --dry-run
 gavel train checkpoint/ labelled.jsonl -o judge/ --objective rankef --epochs 2 --device cuda
+gavel train checkpoint/ labelled.jsonl -o better/ --start-from judge/ --objective pairwise
 gavel adapt model.gavel judge/
 """
 METHOD, STEPS = "What it learns", "Steps"
@@ -88,7 +89,9 @@ class Training:
     candidates: Annotated[int | None, _steps(min=1, help="Of a task and epoch, at most. Default: all.")] = None
     max_tokens: Annotated[int, _steps(min=64, help="Read at once; more of a task are read in several goes.")] = 2048
     evaluations: Annotated[int, _steps(min=1, help="Of the validation rows, in the whole.")] = 5
-    patience: Annotated[int, _steps(min=1, help="Evaluations without a better AUROC that end it.")] = 3
+    patience: Annotated[
+        int, _steps(min=1, help="Evaluations without a better AUROC (of a ranking loss: within tasks) that end it.")
+    ] = 3
     validation_tasks: Annotated[int, _steps(min=0, help="Drawn from the validation rows; 0: all.")] = 64
     precision: Annotated[Computes, _steps(help="It computes in; auto: bf16 where the device is fast at it.")] = (
         Computes.auto
@@ -118,6 +121,10 @@ def train(
         Path | None,
         typer.Option(metavar="LABELLED.jsonl", help="Rows of other problems: the best weights on them are kept."),
     ] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Begin with the adapter that a training left, to learn from more."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how long it would take, and how much memory.")
     ] = False,
@@ -135,7 +142,8 @@ def train(
 
     options = training.options()
     if dry_run:
-        said = vars(toolkit.dry_run(base, rows, validation_jsonl=validation, options=options))
+        estimate = toolkit.dry_run(base, rows, validation_jsonl=validation, start_from=start_from, options=options)
+        said = vars(estimate)
         if as_json:
             print(json.dumps(said))
         else:
@@ -147,6 +155,7 @@ def train(
             rows,
             output,
             validation_jsonl=validation,
+            start_from=start_from,
             options=options,
             overwrite=overwrite,
             progress=progress,

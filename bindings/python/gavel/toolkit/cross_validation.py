@@ -19,6 +19,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from gavel.toolkit import figures
 from gavel.toolkit.errors import ToolkitError
 from gavel.toolkit.taps import Indices, Taps
 
@@ -205,6 +206,5 @@ def auroc(scores: Doubles, passed: NDArray[np.bool_]) -> float:
 def auroc_within(scores: Doubles, passed: NDArray[np.bool_], task: Indices) -> float:
     """The mean AUROC inside tasks that have both outcomes, which is what ranking lives on: over all candidates, telling
     easy tasks from hard ones counts as well. 0.5 where no task has both."""
-    groups = [task == one for one in np.unique(task)]
-    each = [auroc(scores[at], passed[at]) for at in groups if passed[at].any() and not passed[at].all()]
-    return float(np.mean(each)) if each else 0.5
+    each = figures.task_aurocs(scores, passed, task, int(task.max()) + 1)
+    return 0.5 if np.isnan(each).all() else float(np.nanmean(each))

@@ -11,6 +11,7 @@ from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -69,6 +70,12 @@ class Bootstrap:
         value = weighted_auroc(scores, passed, task, once)[0]
         return _estimate(float(value), weighted_auroc(scores, passed, task, self.weights))
 
+    def auroc_within_tasks(self, scores: Doubles, passed: Bools, task: NDArray[np.int64]) -> Estimate | None:
+        """The mean of the tasks' own AUROCs, of those that have candidates of either outcome: what choosing among a
+        task's candidates lives on, while the AUROC over all of them also rewards knowing which tasks are easy."""
+        each = task_aurocs(scores, passed, task, self.weights.shape[1])
+        return self.of_sums(np.column_stack([np.nan_to_num(each), ~np.isnan(each)]), ratio)
+
 
 def _estimate(value: float, draws: Doubles) -> Estimate:
     low, high = np.nanpercentile(draws, [2.5, 97.5])
@@ -78,6 +85,17 @@ def _estimate(value: float, draws: Doubles) -> Estimate:
 def ratio(sums: Doubles) -> Doubles:
     """The first of two sums by the second, [..., 2] to [...]; NaN where that is 0."""
     return np.divide(sums[..., 0], sums[..., 1], out=np.full(sums.shape[:-1], np.nan), where=sums[..., 1] != 0)
+
+
+def task_aurocs(scores: Doubles, passed: Bools, task: NDArray[np.int64], tasks: int) -> Doubles:
+    """Of each of ``tasks`` tasks the AUROC among its candidates [tasks]; NaN where they have the same outcome."""
+    found = np.full(tasks, np.nan)
+    known = ~np.isnan(scores)
+    for number in np.unique(task):
+        here = known & (task == number)
+        if passed[here].any() and not passed[here].all():
+            found[number] = roc_auc_score(passed[here], scores[here])
+    return found
 
 
 def weighted_auroc(scores: Doubles, passed: Bools, task: NDArray[np.int64], weights: Doubles) -> Doubles:

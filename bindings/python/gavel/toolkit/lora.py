@@ -16,6 +16,7 @@ from .folder import open_weights, read_json
 from .judging import JUDGE_FILE
 from .sources import Source
 
+WEIGHTS = "adapter_model.safetensors"  # as peft names the file
 PREFIX = "base_model.model."
 HEADS = {"score", "classifier"}  # what peft names when it trains a classifier's head whole
 PLAIN_INITS = (True, False, None, "gaussian", "orthogonal")  # others move the base weights as well
@@ -29,9 +30,9 @@ class AdapterSource:
         self._base_shapes = source.shapes()
         self.settings = read_json(folder / "adapter_config.json")
         check(self.settings, folder)
-        if not (folder / "adapter_model.safetensors").is_file():
-            raise ToolkitError(f"{folder} has no adapter_model.safetensors; save the adapter with safe_serialization")
-        self._weights = open_weights(folder / "adapter_model.safetensors")
+        if not (folder / WEIGHTS).is_file():
+            raise ToolkitError(f"{folder} has no {WEIGHTS}; save the adapter with safe_serialization")
+        self._weights = open_weights(folder / WEIGHTS)
         judged = folder / JUDGE_FILE
         self._labels = read_json(judged).get("labels") if judged.is_file() else None
         self._pairs: dict[str, str] = {}

@@ -98,6 +98,7 @@ def _figures(said: _Said, threshold: float, how: Resampling) -> dict[str, Any]:
         "kappa": bootstrap.of_sums(table, kappa),
         "mcc": bootstrap.of_sums(table, mcc),
         "auroc": bootstrap.auroc(said.log_odds, said.passed, said.task),
+        "auroc_within_tasks": bootstrap.auroc_within_tasks(said.log_odds, said.passed, said.task),
         "brier": bootstrap.of_sums(error, ratio),
         "ece": calibration.figures(said.p_correct, said.passed)["ece"],
         "confidence": _confidence(said),

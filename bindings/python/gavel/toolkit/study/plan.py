@@ -112,7 +112,8 @@ class _Planner:
     def _candidates(self, generator: Generator, parts: list[Any]) -> None:
         for part in parts:
             count = (generator.pool or generator.candidates) if part == TEST else generator.candidates
-            self._written(generator, part, self._parts[part], generator.rows, count)
+            ready = () if part in generator.anew else generator.rows
+            self._written(generator, part, self._parts[part], ready, count)
         if generator.greedy:
             self._written(generator, GREEDY, self._parts[TEST], generator.greedy_rows, 1)
 

@@ -61,6 +61,8 @@ class Generator:
     remote: Endpoint | None = None
     rows: Sequence[Path] = ()
     """Candidates that are there, labelled or not; those of the study's tasks are taken."""
+    anew: Sequence[Part] = ()
+    """Tasks whose candidates it writes itself although there are ``rows``: samples do not say what they took."""
     greedy_rows: Sequence[Path] = ()
     parts: Sequence[Part] = PARTS
     """Which tasks it writes candidates for; judges learn from one that writes for all."""
@@ -221,6 +223,8 @@ def _check_generator(generator: Generator, where: str) -> None:
         raise ToolkitError(f"{where}: give bundle, remote or rows")
     if generator.bundle is not None and generator.remote is not None:
         raise ToolkitError(f"{where}: give either bundle or remote")
+    if generator.anew and generator.bundle is None and generator.remote is None:
+        raise ToolkitError(f"{where}: anew asks it to write, and it has neither bundle nor remote; give one")
     known = set(GenerateOptions.__annotations__) - {"candidates", "probe", "stop_below"}
     if unknown := set(generator.sampling) - known:
         raise ToolkitError(

@@ -104,6 +104,7 @@ def merits(test_set: str, generator: str, records: Sequence[Record]) -> Table:
         ("kappa", field("kappa", estimate)),
         ("MCC", field("mcc", estimate)),
         ("AUROC", field("auroc", estimate)),
+        ("AUROC within tasks", field("auroc_within_tasks", estimate)),
         ("Brier", field("brier", estimate)),
         ("ECE", field("ece", number)),
     ]
@@ -132,6 +133,7 @@ def ways(test_set: str, generator: str, records: Sequence[Record]) -> Table:
         columns += [
             (f"{words}: candidates", _of(found, "candidates", count)),
             (f"{words}: AUROC", _of(found, "auroc", estimate)),
+            (f"{words}: within tasks", _of(found, "auroc_within_tasks", estimate)),
         ]
     title = f"AUROC of rivals, teams and combinations: {scope(test_set, generator)}"
     return table(title, columns, where(records, subset=ALL), "way_auroc.csv")

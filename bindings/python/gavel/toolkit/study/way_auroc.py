@@ -24,6 +24,7 @@ def records(found: Candidates, ways: Sequence[Way], how: Resampling) -> Iterator
         here = wanted[inside] & ~np.isnan(scores)
         if here.any():
             task, passed = np.nonzero(here)[0], found.passed[inside][here]
+            bootstrap = how.bootstrap(int(inside.sum()))
             yield {
                 "test_set": found.test_set,
                 "generator": found.generator.name,
@@ -34,5 +35,6 @@ def records(found: Candidates, ways: Sequence[Way], how: Resampling) -> Iterator
                 "tasks": len(np.unique(task)),
                 "candidates": len(task),
                 "correct": int(passed.sum()),
-                "auroc": how.bootstrap(int(inside.sum())).auroc(scores[here], passed, task),
+                "auroc": bootstrap.auroc(scores[here], passed, task),
+                "auroc_within_tasks": bootstrap.auroc_within_tasks(scores[here], passed, task),
             }

@@ -29,6 +29,8 @@ def picture(history: list[dict[str, Any]], best_step: int) -> bytes:
     left.legend()
     at = [each["step"] for each in evaluations]
     right.plot(at, [each["auroc"] for each in evaluations], marker="o", label="AUROC")
+    if all(each.get("auroc_within_tasks") is not None for each in evaluations):
+        right.plot(at, [each["auroc_within_tasks"] for each in evaluations], marker="^", label="AUROC within tasks")
     right.plot(at, [each["top_1"] for each in evaluations], marker="s", label="pass@1 of the best-judged")
     if evaluations:
         said = evaluations[0]

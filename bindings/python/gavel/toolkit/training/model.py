@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from peft import (
+    LoraConfig,
+    get_peft_model,
+    get_peft_model_state_dict,
+    load_peft_weights,
+    set_peft_model_state_dict,
+)
 from peft.helpers import disable_input_dtype_casting
 from safetensors.torch import save_file
 from torch import nn
@@ -17,6 +23,7 @@ from torch import nn
 from gavel.toolkit.architecture import decoder_config, family_of
 from gavel.toolkit.encoder_architecture import is_encoder
 from gavel.toolkit.errors import ToolkitError, UnsupportedError
+from gavel.toolkit.lora import WEIGHTS
 from gavel.toolkit.reference import reference_model
 from gavel.toolkit.sources import Source
 from gavel.toolkit.training.options import TrainOptions
@@ -115,6 +122,23 @@ class JudgeModel(nn.Module):
         logits, at = self.score(states), self.verdicts.correct
         return logits[:, at] - torch.cat([logits[:, :at], logits[:, at + 1 :]], 1).logsumexp(1)
 
+    def load_adapter(self, folder: Path) -> None:
+        """The weights that `save_adapter` left; ToolkitError where they are not those of this model and its options."""
+        assert self.lora is not None
+        state = load_peft_weights(str(folder), device="cpu")
+        head = state.pop("base_model.model.score.weight", None)
+        own = get_peft_model_state_dict(self.lora, save_embedding_layers=False)
+        same = {name: each.shape for name, each in state.items()} == {name: each.shape for name, each in own.items()}
+        scale = LoraConfig.from_pretrained(str(folder)).lora_alpha == self.lora.peft_config["default"].lora_alpha
+        if not (same and scale and (head is None) == (self.score is None)):
+            raise ToolkitError(
+                f"{folder} is not an adapter of this base with these options: give the base, kind of objective, rank, "
+                "alpha and first layer that it was trained with"
+            )
+        set_peft_model_state_dict(self.lora, state)
+        if self.score is not None and head is not None:
+            self.score.weight.data.copy_(head)
+
     def save_adapter(self, folder: Path, base: str) -> None:
         """As peft does, with the head where there is one, and in the precision that was computed in."""
         assert self.lora is not None
@@ -126,7 +150,7 @@ class JudgeModel(nn.Module):
             settings.modules_to_save = ["score"]
         save_file(
             {name: each.detach().to("cpu", self.computes).contiguous() for name, each in state.items()},
-            folder / "adapter_model.safetensors",
+            folder / WEIGHTS,
         )
         settings.save_pretrained(folder)
 

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from gavel.toolkit import datasets
-from gavel.toolkit.bundle import MANIFEST
+from gavel.toolkit.bundle import MANIFEST, sha256
 from gavel.toolkit.bundle_source import BundleSource
 from gavel.toolkit.datasets import Row
 from gavel.toolkit.errors import ToolkitError
 from gavel.toolkit.export import prompts_of, stop_tokens
 from gavel.toolkit.judging import JudgeWording
 from gavel.toolkit.labelled import labels_digest
+from gavel.toolkit.lora import WEIGHTS
 from gavel.toolkit.prompts import NO, YES, Segments, spellings, verdict_tokens
 from gavel.toolkit.sources import Source, open_source
 from gavel.toolkit.text import Text
@@ -37,6 +38,7 @@ class Prepared:
     validation: Examples | None
     data: dict[str, Any]  # what the rows are, for the record
     fingerprint: str  # the same for a training that goes on with this one
+    start_from: Path | None = None  # an adapter whose weights are where the training begins
 
 
 def prepare(
@@ -44,8 +46,10 @@ def prepare(
     train_jsonl: str | os.PathLike[str],
     validation_jsonl: str | os.PathLike[str] | None,
     options: TrainOptions,
+    start_from: str | os.PathLike[str] | None = None,
 ) -> Prepared:
     """Raises ToolkitError for rows without labels, of one outcome alone, and for problems on both sides."""
+    begins = None if start_from is None else adapter_in(start_from, options)
     source = open_base(base)
     tokens = Text(source.tokenizer)
     asked = JudgeWording(prompt=options.judge_prompt, plain=options.plain)
@@ -69,8 +73,20 @@ def prepare(
         validation = reading.rows(others)
         data["validation"] = described(others, validation)
     decides = [options.decides(), data, source.origin, hashlib.sha256(source.tokenizer.data).hexdigest()]
+    if begins is not None:
+        decides.append(sha256(begins / WEIGHTS))
     fingerprint = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-    return Prepared(source, wording, verdicts, train, validation, data, fingerprint)
+    return Prepared(source, wording, verdicts, train, validation, data, fingerprint, begins)
+
+
+def adapter_in(folder: str | os.PathLike[str], options: TrainOptions) -> Path:
+    """A folder that a training left; ToolkitError where it holds no adapter, or all weights are to be trained."""
+    path = Path(folder)
+    if options.full:
+        raise ToolkitError("all weights are trained from a checkpoint: give that as the base instead of start_from")
+    if not (path / WEIGHTS).is_file():
+        raise ToolkitError(f"{path} holds no {WEIGHTS}; start_from is a folder that gavel train left")
+    return path
 
 
 def open_base(base: str | os.PathLike[str]) -> Source:

@@ -46,14 +46,17 @@ def evaluate(
 
 
 def worth(scores: Sequence[Doubles], tasks: Sequence[TaskExamples]) -> dict[str, Any]:
-    """Of log-odds of each task's candidates: AUROC and Brier score over all candidates, and the share of tasks whose
-    best-judged candidate passes, beside those of one at random and of the best."""
+    """Of log-odds of each task's candidates: AUROC and Brier score over all candidates, the mean AUROC within a task,
+    and the share of tasks whose best-judged candidate passes, beside those of one at random and of the best."""
     passed = [np.array([each.passed for each in task.examples]) for task in tasks]
     ties = [np.array([each.log_likelihood for each in task.examples]) for task in tasks]
     everything, outcomes = np.concatenate(scores), np.concatenate(passed)
+    number = np.repeat(np.arange(len(tasks)), [len(one) for one in passed])
+    within = figures.task_aurocs(everything, outcomes, number, len(tasks))
     mixed = bool(outcomes.any() and not outcomes.all())
     return {
         "auroc": float(roc_auc_score(outcomes, everything)) if mixed else None,
+        "auroc_within_tasks": None if np.isnan(within).all() else float(np.nanmean(within)),
         "brier": float(np.mean((expit(everything) - outcomes) ** 2)),
         "top_1": float(figures.best_of(scores, ties, passed).mean()),
         "random": float(np.mean([one.mean() for one in passed])),

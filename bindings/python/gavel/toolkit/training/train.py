@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ def train(
     output: str | os.PathLike[str],
     *,
     validation_jsonl: str | os.PathLike[str] | None = None,
+    start_from: str | os.PathLike[str] | None = None,
     options: TrainOptions | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -49,6 +51,8 @@ def train(
     them, so that an adapter fits what will run. Rows are labelled ones. The folder ``output`` becomes a peft adapter
     (or, of all weights, a checkpoint) with ``judge.json``, which says how it is asked, ``training.json`` with the
     hash of the labels, the options and the figures, and the learning curves; it is what `export` and `adapt` take.
+    ``start_from`` is such a folder, of an adapter whose weights are where the training begins: a judge that learns from
+    other rows as well, or with another loss.
 
     Raises ToolkitError for rows without labels, of one outcome alone, or with problems on both sides.
     """
@@ -60,7 +64,7 @@ def train(
         State.remove(folder)
     tell = progress or (lambda step, share: None)
     tell("open", 0.0)
-    prepared = prepare(base, train_jsonl, validation_jsonl, options)
+    prepared = prepare(base, train_jsonl, validation_jsonl, options, start_from)
     folder.mkdir(parents=True, exist_ok=True)
     state = State.load(folder, prepared.fingerprint)
     trainer = start(prepared, options)
@@ -78,25 +82,30 @@ def dry_run(
     train_jsonl: str | os.PathLike[str],
     *,
     validation_jsonl: str | os.PathLike[str] | None = None,
+    start_from: str | os.PathLike[str] | None = None,
     options: TrainOptions | None = None,
 ) -> Estimate:
     """How long `train` would take and how much memory, measured on a few of its steps."""
     options = options or TrainOptions()
-    return estimate(start(prepare(base, train_jsonl, validation_jsonl, options), options))
+    return estimate(start(prepare(base, train_jsonl, validation_jsonl, options, start_from), options))
 
 
 def start(prepared: Prepared, options: TrainOptions) -> Trainer:
     torch.manual_seed(options.seed)
     model = JudgeModel(prepared.source, prepared.verdicts, options).train()
+    if prepared.start_from is not None:
+        model.load_adapter(prepared.start_from)
     return Trainer(model, prepared.train, prepared.validation.tasks if prepared.validation else [], options)
 
 
 def recorded(prepared: Prepared, options: TrainOptions, state: State, trainer: Trainer) -> dict[str, Any]:
     best = state.best_step or state.step
     source = prepared.source
+    begun = {} if prepared.start_from is None else {"start_from": _before(prepared.start_from)}
     return {
         "created_by": f"gavel {version()}",
         "base": {"name": source.name, "origin": source.base or source.origin, "license": source.license},
+        **begun,
         "options": asdict(options),
         "data": prepared.data,
         "steps": {"planned": trainer.steps, "done": state.step, "best": best},
@@ -107,4 +116,12 @@ def recorded(prepared: Prepared, options: TrainOptions, state: State, trainer: T
         "memory_bytes": peak_memory(options.device),
         "trained_parameters": sum(each.numel() for each in trainer.model.trained().values()),
         "torch": torch.__version__,
+    }
+
+
+def _before(folder: Path) -> dict[str, Any]:
+    """What the training was that this one began from."""
+    known = json.loads((folder / TRAINING_FILE).read_bytes()) if (folder / TRAINING_FILE).is_file() else {}
+    return {"name": folder.name} | {
+        name: known[name] for name in ("options", "data", "steps", "start_from") if name in known
     }

@@ -116,16 +116,19 @@ class Trainer:
             self.model, self.validation, self.options.max_tokens, lambda done: tell(f"validation {done:.0%}", share)
         )
         state.history.append({"step": state.step, **found})
-        if len(self._aurocs(state)) == 1 or found["auroc"] is None or found["auroc"] >= max(self._aurocs(state)):
+        merits = self._merits(state)
+        if not merits or merits[-1] >= max(merits):
             state.best, state.best_step = self._weights(), state.step
 
     def _over(self, state: State) -> bool:
         """Whether the last evaluations were all worse than the best before them."""
-        aurocs, patience = self._aurocs(state), self.options.patience
-        return len(aurocs) > patience and max(aurocs[-patience:]) < max(aurocs[:-patience])
+        merits, patience = self._merits(state), self.options.patience
+        return len(merits) > patience and max(merits[-patience:]) < max(merits[:-patience])
 
-    def _aurocs(self, state: State) -> list[float]:
-        return [each["auroc"] for each in state.history if each.get("auroc") is not None]
+    def _merits(self, state: State) -> list[float]:
+        """What the evaluations are compared by: AUROC, within tasks where the objective ranks."""
+        merit = "auroc_within_tasks" if self.options.ranks else "auroc"
+        return [each[merit] for each in state.history if each.get(merit) is not None]
 
     def _said(self, state: State) -> str:
         rate = state.seconds / max(1, state.step)
