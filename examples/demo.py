@@ -128,8 +128,10 @@ def fitted(file: Path, device: str) -> Team:
     ranker = gavel.Ranker.open(file, device=device)
     if ranker.model is None:
         raise ValueError(f"{file} names no generator; fit the team with gavel team fit --generator")
-    weights = [*ranker.options.weights, *(1.0 for _ in ranker.infos[len(ranker.options.weights) :])]
-    judges = [f"{describe(info)}, weight {weight:.2f}" for info, weight in zip(ranker.infos, weights, strict=True)]
+    infos, weights = ranker.infos(), ranker.options.weights
+    judges = [describe(info) for info in infos]
+    if weights:
+        judges = [f"{said}, weight {weight:.2f}" for said, weight in zip(judges, weights, strict=True)]
     stacking = ranker.options.stacking
     if stacking and stacking.logprob_weight:
         judges.append(f"{ranker.model.name}: its own mean log-probability, weight {stacking.logprob_weight:.2f}")
@@ -260,7 +262,8 @@ def table(team: Team, ranking: gavel.Ranking, checked: list[str]) -> Table:
         made.add_column(judge.kind if judge.trained else f"{judge.kind}\n(untrained)", justify="right", no_wrap=True)
     made.add_column("mean\nlog-prob.", justify="right", no_wrap=True)
     made.add_column("tokens", justify="right", no_wrap=True)
-    made.add_column("finish", no_wrap=True)
+    if not checked:  # beside the tests' word it would not fit 80 columns
+        made.add_column("finish", no_wrap=True)
     made.add_column("dupli-\ncates", no_wrap=True)
     if checked:
         made.add_column("tests", no_wrap=True)
@@ -271,7 +274,9 @@ def table(team: Team, ranking: gavel.Ranking, checked: list[str]) -> Table:
         if several:
             cells += [f"{verdict.p_correct:.3f}" for verdict in ranked.verdicts]
         mean = candidate.mean_logprob
-        cells += ["" if mean is None else f"{mean:.3f}", str(len(candidate.tokens)), candidate.finish.replace("_", " ")]
+        cells += ["" if mean is None else f"{mean:.3f}", str(len(candidate.tokens))]
+        if not checked:
+            cells.append(candidate.finish.replace("_", " "))
         if ranked.representative != candidate.index:
             cells.append(f"of {ranked.representative}")
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -21,11 +22,10 @@ sys.modules["demo"] = demo  # its dataclasses look themselves up there
 spec.loader.exec_module(demo)
 
 
-def run(*options: str) -> subprocess.CompletedProcess[str]:
+def run(*options: str, columns: int = 160) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "examples/demo.py"), *options]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=120, env={"PATH": "/usr/bin:/bin", "COLUMNS": "160"}
-    )
+    environment = {"PATH": "/usr/bin:/bin", "COLUMNS": str(columns)}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
 
 
 def test_help_needs_no_set_up() -> None:
@@ -36,13 +36,38 @@ def test_help_needs_no_set_up() -> None:
 
 
 def test_table() -> None:
-    result = run(*QUICK, "--check")
+    result = run(*QUICK)
     assert result.returncode == 0, result.stderr
     assert "3 candidates by smollm2-135m-instruct-int8" in result.stdout
     assert "UNTRAINED" in result.stdout, "whatever shows an untrained judge's verdicts says so"
-    for word in ("P(correct)", "log-prob.", "finish", "tests", "first line", "The best, no. ", "class Shelves"):
+    for word in ("P(correct)", "log-prob.", "finish", "first line", "The best, no. ", "class Shelves"):
         assert word in result.stdout, word
     assert "Times: open " in result.stdout and "prefill" in result.stdout
+
+
+def test_tests_fit_80_columns() -> None:
+    result = run(*QUICK, "--check", columns=80)
+    assert result.returncode == 0, result.stderr
+    for word in ("rank", "P(correct)", "log-prob.", "tokens", "tests"):
+        assert word in result.stdout, word
+
+
+def test_a_trained_team_from_the_download_alone() -> None:
+    """The generator, its judge and the likelihood, weighed as fitted; the score is what the team file's words make."""
+    result = run("--candidates", "3", "--max-tokens", "24", "--json")
+    assert result.returncode == 0, result.stderr
+    record, team = json.loads(result.stdout), json.loads(demo.DEFAULT_TEAM.read_text())
+    assert all(judge["trained"] for judge in record["judges"]) and len(record["judges"]) == len(team["members"])
+    weights, stacking = [member["weight"] for member in team["members"]], team["stacking"]
+    for ranked in record["ranked"]:
+        score = stacking["bias"] + sum(
+            weight * verdict["logit"] for weight, verdict in zip(weights, ranked["verdicts"], strict=True)
+        )
+        logprobs = ranked["candidate"]["logprobs"]
+        score += stacking["logprob_weight"] * (sum(logprobs) / len(logprobs) - stacking["logprob_mean"])
+        assert ranked["score"] == pytest.approx(1 / (1 + math.exp(-score)), abs=1e-5)
+    shown = run("--candidates", "3", "--max-tokens", "24").stdout
+    assert "trained, weight" in shown and "its own mean log-probability, weight" in shown
 
 
 def test_json() -> None:
