@@ -13,7 +13,6 @@ import labelled_toys as toys
 import numpy as np
 import pytest
 import tiny_models as tiny
-from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
@@ -36,7 +35,6 @@ from gavel.toolkit.team_file import Member
 ROOT = Path(__file__).resolve().parents[2]
 TASKS, EACH = 40, 10
 TASK = gavel.Task("def double(x):\n", "python")
-TASK_OF = np.arange(TASKS * EACH) // EACH
 CODES = ["    return 2 * x\n", "    return x\n", "    pass\n" * 20]
 NAMES = ("base-fp32:verbalizer", "base-fp32+wide:verbalizer")
 
@@ -96,29 +94,16 @@ def rows(columns: Any, passed: Any) -> list[dict[str, Any]]:
 
 
 def reference(columns: Any, passed: Any) -> Any:
-    """Log-odds of further columns: the weights have the least RankNet loss over pairs of a right and a wrong candidate
-    of a task, plus half their square on standardised columns; a logistic regression on the sum makes the log-odds."""
-    spread, tasks = columns.std(axis=0), np.arange(len(columns)) // EACH
-    pairs = []
-    for task in np.unique(tasks):
-        right, wrong = (np.flatnonzero((tasks == task) & (passed == outcome)) for outcome in (True, False))
-        count = min(len(right), len(wrong)) / max(1, len(right) * len(wrong))
-        pairs += [(count, (columns[r] - columns[w]) / spread) for r in right for w in wrong]
-    counts, apart = (np.array(each) for each in zip(*pairs, strict=True))
-    loss = lambda weights: counts @ np.logaddexp(0, -apart @ weights) + weights @ weights / 2  # noqa: E731
-    weights = minimize(loss, np.zeros(columns.shape[1]), tol=1e-10).x / spread
-    total = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-8, max_iter=1000))
-    total.fit((columns @ weights)[:, None], passed)
-    return weights, lambda more: total.decision_function((more @ weights)[:, None])
+    return make_pipeline(StandardScaler(), LogisticRegression(tol=1e-8, max_iter=1000)).fit(columns, passed)
 
 
 # ---- The fit ---------------------------------------------------------------------------------------------------------
 
 
-def test_weights_are_those_that_rank(folder: Path) -> None:
+def test_weights_are_those_of_logistic_regression(folder: Path) -> None:
     columns, passed = drawn()
     made = fit_team(write(folder / "rows.jsonl", rows(columns, passed)), folder / "t.team.json", places(folder), nobody)
-    _, expected = reference(columns, passed)
+    expected = reference(columns, passed)
     weights = [each["weight"] for each in made.team["members"]]
     stacking = made.team["stacking"]
     assert stacking["logprob_mean"] == pytest.approx(columns[:, 2].mean())
@@ -127,7 +112,7 @@ def test_weights_are_those_that_rank(folder: Path) -> None:
         + columns[:, :2] @ weights
         + stacking["logprob_weight"] * (columns[:, 2] - stacking["logprob_mean"])
     )
-    np.testing.assert_allclose(found, expected(columns), atol=2e-3)
+    np.testing.assert_allclose(found, expected.decision_function(columns), atol=1e-3)
     assert made.asked == 0 and made.left_out == []
 
 
@@ -139,7 +124,7 @@ def test_figures_are_out_of_fold_over_problems(folder: Path) -> None:
     problem = np.arange(len(passed)) // (2 * EACH)
     expected = np.empty(len(passed))
     for training, held_out in GroupKFold(5, shuffle=True, random_state=0).split(columns, groups=problem):
-        expected[held_out] = reference(columns[training], passed[training])[1](columns[held_out])
+        expected[held_out] = reference(columns[training], passed[training]).decision_function(columns[held_out])
     said = made.team["fit"]
     by_task = passed.reshape(TASKS, EACH)
     figures = said["figures"]
@@ -160,29 +145,16 @@ def test_figures_are_out_of_fold_over_problems(folder: Path) -> None:
 def test_no_weight_is_negative(folder: Path) -> None:
     """The second judge would be subtracted; without it, the fit is that of the other columns."""
     columns, passed = drawn((2.0, -0.8, 4.0))
-    assert reference(columns, passed)[0][1] < 0
-    found = stack(columns, passed, TASK_OF)
+    assert reference(columns, passed)[-1].coef_[0, 1] < 0
+    found = stack(columns, passed)
     assert found.weights[1] == 0 and found.weights[[0, 2]].min() > 0
-    _, others = reference(columns[:, [0, 2]], passed)
-    np.testing.assert_allclose(found.logits(columns), others(columns[:, [0, 2]]), atol=2e-3)
+    others = reference(columns[:, [0, 2]], passed).decision_function(columns[:, [0, 2]])
+    np.testing.assert_allclose(found.logits(columns), others, atol=1e-3)
     made = fit_team(write(folder / "rows.jsonl", rows(columns, passed)), folder / "t.team.json", places(folder), nobody)
     assert made.left_out == made.team["fit"]["left_out"] == [NAMES[1]]
     assert [each["judge"] for each in made.team["members"]] == [NAMES[0]]
-    nothing = stack(-columns, passed, TASK_OF)
+    nothing = stack(-columns, passed)
     assert not nothing.weights.any() and expit(nothing.bias) == pytest.approx(passed.mean(), abs=1e-3)
-
-
-def test_what_tells_tasks_apart_alone_has_no_weight() -> None:
-    """The second column knows which tasks are easy and nothing of their candidates; over all candidates it is by far
-    the best."""
-    random = np.random.default_rng(0)
-    easy = np.repeat(random.normal(size=TASKS), EACH)
-    quality = random.normal(size=TASKS * EACH)
-    passed = random.random(TASKS * EACH) < expit(4 * easy + quality)
-    columns = np.column_stack([quality, easy])
-    assert roc_auc_score(passed, easy) > roc_auc_score(passed, quality) + 0.2
-    found = stack(columns, passed, TASK_OF)
-    assert found.weights[0] > 0 and found.weights[1] == 0
 
 
 def test_candidates_without_log_probabilities_count_as_average(folder: Path) -> None:
@@ -224,8 +196,6 @@ def test_what_cannot_be_fitted_is_refused(folder: Path) -> None:
     arguments = "team", "fit", given, "-o", output
     write(given, rows(columns, np.zeros(len(passed), bool)))
     assert "0 candidates pass and 400 fail" in refused(*arguments, *judge_arguments(folder))
-    write(given, rows(columns, TASK_OF < 20))
-    assert "no task has right and wrong candidates" in refused(*arguments, *judge_arguments(folder))
     write(given, rows(-columns, passed))
     assert "nothing to weigh" in refused(*arguments, *judge_arguments(folder))
     assert "name its bundle with --judge" in refused(*arguments)

@@ -1,10 +1,8 @@
-"""Fits a team's weights, of its judges' log-odds and of the generator's log-probability.
+"""Fits a team's weights: a logistic regression on its judges' log-odds and the generator's log-probability.
 
-Stacked generalization (Wolpert 1992) for a ranking: the weights are those of a logistic regression on the differences
-between a right and a wrong candidate of the same task (RankNet's loss, Burges et al. 2005; between two candidates
-Bradley and Terry's model), since what tells easy tasks from hard ones chooses nothing. A second regression, on the sum
-alone, makes it a P(correct). No weight is negative, as Breiman (1996) found best: what would have a weight below 0 is
-left out and the rest fitted again, the most negative first.
+Stacked generalization (Wolpert 1992) by scikit-learn's logistic regression, on standardised columns with its default
+L2 penalty. No weight is negative, as Breiman (1996) found best: what would have a weight below 0 is left out and the
+rest fitted again, the most negative first.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
 import gavel
@@ -27,17 +24,13 @@ from gavel.toolkit import datasets, figures, team_file
 from gavel.toolkit.cross_validation import Linear, auroc, fit, folds_over_tasks
 from gavel.toolkit.datasets import Progress
 from gavel.toolkit.errors import ToolkitError
-from gavel.toolkit.figures import Bools, Doubles
 from gavel.toolkit.judge_place import AskedJudge, JudgePlace
 from gavel.toolkit.labelled import Labelled, labelled, labels_digest, require_both
-from gavel.toolkit.taps import Indices
 from gavel.toolkit.team_file import Member
 
+Doubles = NDArray[np.float64]
 STRENGTH = 1.0  # scikit-learn's C
-METHOD = (
-    f"logistic regression on pairs of a task's candidates, L2 (C = {STRENGTH:g}) on standardised columns, no weight "
-    "below 0; then on the sum"
-)
+METHOD = f"logistic regression, L2 (C = {STRENGTH:g}) on standardised columns, no weight below 0"
 TEAM, LOG_PROBABILITY = "team", "mean log-probability"
 
 
@@ -69,7 +62,7 @@ def fit_team(
     judge, ``open_model`` opens it and it is asked. Candidates without a mean log-probability count as average. The
     figures are out of fold, of a cross-validation over problems that repeats all of the fit in each fold. Raises
     ToolkitError for fewer than ``min_each`` candidates of either outcome, for a judge given twice, for a probe's own
-    training rows, where no task has right and wrong candidates, and where no judge has a weight above 0.
+    training rows, and where no judge has a weight above 0.
     """
     if generator is not None:
         team_file.named(generator, Path(output))  # which refuses what is no bundle, before anybody is asked
@@ -82,23 +75,18 @@ def fit_team(
     ]
     data = found[0]
     require_both(data.passed, min_each, labelled_jsonl)
-    if np.isnan(figures.task_aurocs(data.logits, data.passed, data.task, len(rows))).all():
-        raise ToolkitError(
-            f"{os.fspath(labelled_jsonl)}: no task has right and wrong candidates, and how to choose between such is "
-            "what is fitted; label candidates of more tasks"
-        )
     columns = {judge.judge: one.logits for judge, one in zip(judges, found, strict=True)}
     mean = 0.0
     if not np.isnan(data.mean_logprob).all():
         mean = float(np.nanmean(data.mean_logprob))
         columns[LOG_PROBABILITY] = np.nan_to_num(data.mean_logprob, nan=mean) - mean
-    stacked = stack(np.column_stack([*columns.values()]), data.passed, data.task)
+    stacked = stack(np.column_stack([*columns.values()]), data.passed)
     weights = dict(zip(columns, stacked.weights.tolist(), strict=True))
     members = [Member(judge, weights[judge.judge]) for judge in judges if weights[judge.judge] > 0]
     if not members:
         raise ToolkitError(
-            f"{', '.join(each.judge for each in judges)}: within a task no more candidates pass where the log-odds are "
-            "high, so there is nothing to weigh; train a judge first"
+            f"{', '.join(each.judge for each in judges)}: no more candidates pass where the log-odds are high, so "
+            "there is nothing to weigh; train a judge first"
         )
     left_out = [judge.judge for judge in judges if weights[judge.judge] == 0]
     problems = len(np.unique(data.problem))
@@ -130,50 +118,25 @@ def _check(judges: Sequence[JudgePlace], labels: str) -> None:
         judge.refuse_own_rows(labels)
 
 
-def stack(columns: Doubles, passed: Bools, task: Indices) -> Linear:
+def stack(columns: Doubles, passed: NDArray[np.bool_]) -> Linear:
     """logit = bias + weights . columns, of [candidates, columns], with no weight below 0."""
-    weights = preference(columns, passed, task)
-    scale = fit((columns @ weights)[:, None], passed, STRENGTH)
-    if scale.weights[0] <= 0:
-        return Linear(np.zeros(len(weights)), fit(np.zeros((len(passed), 1)), passed, STRENGTH).bias)
-    return Linear(weights * scale.weights[0], scale.bias)
-
-
-def preference(columns: Doubles, passed: Bools, task: Indices) -> Doubles:
-    """Weights by which right candidates stand above wrong ones of their task, none below 0; all 0 where nothing does.
-    A task counts as often as it has candidates of its rarer outcome, however many pairs they make."""
-    spread = columns.std(axis=0)
-    spread[spread == 0] = 1.0
-    pairs, counts = differences(columns / spread, passed, task)
     weights = np.zeros(columns.shape[1])
-    kept = list(range(columns.shape[1])) if len(pairs) else []
+    kept = list(range(columns.shape[1]))
     while kept:
-        model = LogisticRegression(C=STRENGTH, fit_intercept=False, tol=1e-6, max_iter=1000)
-        both = np.concatenate([pairs[:, kept], -pairs[:, kept]])  # scikit-learn asks for either outcome
-        model.fit(both, np.arange(len(both)) < len(pairs), np.tile(counts / 2, 2))
-        if model.coef_[0].min() > 0:
-            weights[kept] = model.coef_[0] / spread[kept]
-            break
-        del kept[int(model.coef_[0].argmin())]
-    return weights
-
-
-def differences(columns: Doubles, passed: Bools, task: Indices) -> tuple[Doubles, Doubles]:
-    """Right minus wrong, [pairs, columns], of all pairs within tasks, and what each counts."""
-    found, counts = [np.empty((0, columns.shape[1]))], [np.empty(0)]
-    for one in np.unique(task):
-        right, wrong = columns[(task == one) & passed], columns[(task == one) & ~passed]
-        found.append((right[:, None] - wrong[None]).reshape(-1, columns.shape[1]))
-        counts.append(np.full(len(found[-1]), min(len(right), len(wrong)) / max(1, len(found[-1]))))
-    return np.concatenate(found), np.concatenate(counts)
+        linear = fit(columns[:, kept], passed, STRENGTH)
+        steepness = linear.weights * columns[:, kept].std(axis=0)
+        if steepness.min() > 0:
+            weights[kept] = linear.weights
+            return Linear(weights, linear.bias)
+        del kept[int(steepness.argmin())]
+    return Linear(weights, fit(np.zeros((len(passed), 1)), passed, STRENGTH).bias)
 
 
 def out_of_fold(columns: Doubles, data: Labelled, folds: int, seed: int) -> Doubles:
     """Each candidate's stacked log-odds, by weights that saw nothing of its problem."""
     logits = np.empty(len(columns))
     for training, held_out in folds_over_tasks(data.problem, folds, seed):
-        linear = stack(columns[training], data.passed[training], data.task[training])
-        logits[held_out] = linear.logits(columns[held_out])
+        logits[held_out] = stack(columns[training], data.passed[training]).logits(columns[held_out])
     return logits
 
 

@@ -14,7 +14,6 @@ from typing import Any
 from gavel.generator import GenerateOptions
 from gavel.toolkit import bundle as bundles
 from gavel.toolkit.errors import ToolkitError
-from gavel.toolkit.fit_team import METHOD
 from gavel.toolkit.study import assembly, candidates, judges, resolve, teams
 from gavel.toolkit.study.assembly import GREEDY, TEST, TRAIN, Rows
 from gavel.toolkit.study.candidates import ROWS
@@ -266,8 +265,7 @@ class _Planner:
         kinds = {each.name: _kind(each) for each in self._study.judges if each.name in team.judges}
         name, how, seed = f"team {team.name}", self._study.calibrate, self._study.seed
         run = partial(teams.fit, _slug(team.name), kinds, how, seed, self._study.device)
-        said = [METHOD, _slug(team.name), kinds, how.folds, how.min_each, seed]
-        self._stage(name, "team", run, inputs, options=said)
+        self._stage(name, "team", run, inputs, options=[_slug(team.name), kinds, how.folds, how.min_each, seed])
         self._learning[assembly.weights_of(team.name)] = Made(name, teams.FITTED)
 
     def _verdicts(self, judge: Judge) -> None:
