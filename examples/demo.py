@@ -255,16 +255,20 @@ def table(team: Team, ranking: gavel.Ranking, checked: list[str]) -> Table:
 
     made = Table(title=f"{len(ranking.ranked)} candidates by {team.generator}", title_justify="left")
     several = len(ranking.judges) > 1
+    copies = any(ranked.multiplicity > 1 for ranked in ranking.ranked)
     made.add_column("rank", justify="right", no_wrap=True)
     made.add_column("no.", justify="right", no_wrap=True)
-    made.add_column("P(correct)", justify="right", no_wrap=True)
+    made.add_column("P(cor-\nrect)", justify="right", no_wrap=True)
+    short = {"verbalizer": "verba-\nlizer", "classifier": "classi-\nfier"}
     for judge in ranking.judges if several else []:
-        made.add_column(judge.kind if judge.trained else f"{judge.kind}\n(untrained)", justify="right", no_wrap=True)
-    made.add_column("mean\nlog-prob.", justify="right", no_wrap=True)
+        kind = short.get(judge.kind, judge.kind)
+        made.add_column(kind if judge.trained else f"{kind}\n(untrained)", justify="right", no_wrap=True)
+    made.add_column("mean\nlog-p.", justify="right", no_wrap=True)
     made.add_column("tokens", justify="right", no_wrap=True)
     if not checked:  # beside the tests' word it would not fit 80 columns
         made.add_column("finish", no_wrap=True)
-    made.add_column("dupli-\ncates", no_wrap=True)
+    if copies:
+        made.add_column("dupli-\ncates", no_wrap=True)
     if checked:
         made.add_column("tests", no_wrap=True)
     made.add_column("first line")  # the only one that may get narrower
@@ -277,9 +281,9 @@ def table(team: Team, ranking: gavel.Ranking, checked: list[str]) -> Table:
         cells += ["" if mean is None else f"{mean:.3f}", str(len(candidate.tokens))]
         if not checked:
             cells.append(candidate.finish.replace("_", " "))
-        if ranked.representative != candidate.index:
+        if copies and ranked.representative != candidate.index:
             cells.append(f"of {ranked.representative}")
-        else:
+        elif copies:
             cells.append(f"x{ranked.multiplicity}" if ranked.multiplicity > 1 else "")
         if checked:
             cells.append(checked[place])
