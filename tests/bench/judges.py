@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gavel.toolkit.training.examples import TaskExamples
-    from gavel.toolkit.training.prepare import Prepared
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build/bench"
@@ -64,15 +63,6 @@ def bundle(base: Path, judge: Path, precision: str) -> Path:
     return adapt(folder, judge, name="benched", force=True)
 
 
-def trained_as(prepared: Prepared, judge: Path, options: Any) -> Any:
-    """The model in training, with the adapter's weights."""
-    from gavel.toolkit.training.model import JudgeModel
-
-    model = JudgeModel(prepared.source, prepared.verdicts, options).eval()
-    model.load_adapter(judge)
-    return model
-
-
 def said_by(place: Path, speaks: bool, rows: Sequence[dict[str, Any]], tasks: Sequence[TaskExamples]) -> list[Any]:
     """The library's log-odds of each task's distinct candidates."""
     import numpy as np
@@ -109,10 +99,11 @@ def main() -> None:
     from gavel.toolkit.training import TrainOptions
     from gavel.toolkit.training.prepare import prepare
     from gavel.toolkit.training.scoring import log_odds, worth
+    from gavel.toolkit.training.train import start
 
     record = json.loads((given.judge / "training.json").read_bytes())
     options = TrainOptions(**(record["options"] | {"precision": "fp32", "device": "cpu"}))
-    prepared = prepare(given.base, given.rows, None, options)
+    prepared = prepare(given.base, given.rows, None, options, start_from=given.judge)
     tasks = prepared.train.tasks[: given.tasks]
     by_task = {datasets.task_id(row): row for row in datasets.read_rows(given.rows)}
     rows = [by_task[task.task] for task in tasks]
@@ -124,7 +115,7 @@ def main() -> None:
         said[precision] = said_by(place, options.speaks, rows, tasks)
     few = list(until(tasks, given.candidates))
     say(f"PyTorch in fp32, {len(few)} tasks")
-    model = trained_as(prepared, given.judge, options)
+    model = start(prepared, options).model
     reference = np.concatenate([log_odds(model, task, options.max_tokens) for task in few])
     ours = np.concatenate(said["fp32"][: len(few)])
 

@@ -11,7 +11,6 @@ from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -93,22 +92,28 @@ def task_aurocs(scores: Doubles, passed: Bools, task: NDArray[np.int64], tasks: 
     known = ~np.isnan(scores)
     for number in np.unique(task):
         here = known & (task == number)
-        if passed[here].any() and not passed[here].all():
-            found[number] = roc_auc_score(passed[here], scores[here])
+        right, wrong = scores[here & passed], scores[here & ~passed]
+        if len(right) and len(wrong):
+            found[number] = above(right, wrong).mean() / len(wrong)
     return found
+
+
+def above(right: Doubles, wrong: Doubles) -> Doubles:
+    """How many of the wrong candidates' scores lie below each right one's, ties by half."""
+    ordered = np.sort(wrong)
+    return (np.searchsorted(ordered, right, "left") + np.searchsorted(ordered, right, "right")) / 2
 
 
 def weighted_auroc(scores: Doubles, passed: Bools, task: NDArray[np.int64], weights: Doubles) -> Doubles:
     """One AUROC for each line of weights [draws, tasks], those of a task's candidates; NaN where a draw holds one
     outcome alone. Pairs of candidates are counted once by their two tasks, so that thousands of draws cost little."""
     tasks = weights.shape[1]
-    above = np.zeros((tasks, tasks))  # [of the correct one, of the wrong one]: pairs in the right order, ties by half
+    pairs = np.zeros((tasks, tasks))  # [of the correct one, of the wrong one]: those in the right order, ties by half
     for number in np.unique(task[~passed]):
-        wrong = np.sort(scores[~passed & (task == number)])
-        below = sum(np.searchsorted(wrong, scores[passed], side) for side in ("left", "right")) / 2
-        above[:, number] = np.bincount(task[passed], below, tasks)
+        won = above(scores[passed], scores[~passed & (task == number)])
+        pairs[:, number] = np.bincount(task[passed], won, tasks)
     correct, wrong = (weights @ np.bincount(task[which], minlength=tasks) for which in (passed, ~passed))
-    return ratio(np.stack([((weights @ above) * weights).sum(axis=1), correct * wrong], axis=-1))
+    return ratio(np.stack([((weights @ pairs) * weights).sum(axis=1), correct * wrong], axis=-1))
 
 
 def best_of(scores: Sequence[Doubles], log_likelihoods: Sequence[Doubles], passed: Sequence[Bools]) -> Doubles:

@@ -23,11 +23,13 @@ from torch import nn
 from gavel.toolkit.architecture import decoder_config, family_of
 from gavel.toolkit.encoder_architecture import is_encoder
 from gavel.toolkit.errors import ToolkitError, UnsupportedError
-from gavel.toolkit.lora import WEIGHTS
+from gavel.toolkit.lora import PREFIX, WEIGHTS
 from gavel.toolkit.reference import reference_model
 from gavel.toolkit.sources import Source
 from gavel.toolkit.training.options import TrainOptions
 from gavel.toolkit.training.packing import Pack
+
+HEAD = f"{PREFIX}score.weight"  # a classifier's, in an adapter's file
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class JudgeModel(nn.Module):
         """The weights that `save_adapter` left; ToolkitError where they are not those of this model and its options."""
         assert self.lora is not None
         state = load_peft_weights(str(folder), device="cpu")
-        head = state.pop("base_model.model.score.weight", None)
+        head = state.pop(HEAD, None)
         own = get_peft_model_state_dict(self.lora, save_embedding_layers=False)
         same = {name: each.shape for name, each in state.items()} == {name: each.shape for name, each in own.items()}
         scale = LoraConfig.from_pretrained(str(folder)).lora_alpha == self.lora.peft_config["default"].lora_alpha
@@ -146,7 +148,7 @@ class JudgeModel(nn.Module):
         settings = self.lora.peft_config["default"]
         settings.base_model_name_or_path, settings.inference_mode = base, True
         if self.score is not None:
-            state["base_model.model.score.weight"] = self.score.weight
+            state[HEAD] = self.score.weight
             settings.modules_to_save = ["score"]
         save_file(
             {name: each.detach().to("cpu", self.computes).contiguous() for name, each in state.items()},
