@@ -57,11 +57,12 @@ def main(name: str, precision: str, bundle: str, *equipment: str) -> None:
             adapt(
                 bundle, each, name=JUDGE, force=True, progress=lambda stage, done: told(f"adapt {bundle}", stage, last)
             )
-            if (each / TEAM).is_file():
-                write_team(Path(bundle), json.loads((each / TEAM).read_bytes()))
         else:
             add_probe(bundle, json.loads(each.read_bytes()))
         print(f"added {each}")
+    for team in (Path(each) / TEAM for each in equipment):
+        if team.is_file():  # last, since a team names its bundle by digest
+            write_team(Path(bundle), json.loads(team.read_bytes()))
 
 
 if __name__ == "__main__":
