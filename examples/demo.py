@@ -128,11 +128,8 @@ def fitted(file: Path, device: str) -> Team:
     ranker = gavel.Ranker.open(file, device=device)
     if ranker.model is None:
         raise ValueError(f"{file} names no generator; fit the team with gavel team fit --generator")
-    infos, weights = ranker.infos(), ranker.options.weights
-    judges = [describe(info) for info in infos]
-    if weights:
-        judges = [f"{said}, weight {weight:.2f}" for said, weight in zip(judges, weights, strict=True)]
-    stacking = ranker.options.stacking
+    weights, stacking = ranker.options.weights, ranker.options.stacking
+    judges = [f"{describe(info)}, weight {weight:.2f}" for info, weight in zip(ranker.infos(), weights, strict=True)]
     if stacking and stacking.logprob_weight:
         judges.append(f"{ranker.model.name}: its own mean log-probability, weight {stacking.logprob_weight:.2f}")
     return Team(ranker, ranker.model.name, judges)
@@ -281,10 +278,9 @@ def table(team: Team, ranking: gavel.Ranking, checked: list[str]) -> Table:
         cells += ["" if mean is None else f"{mean:.3f}", str(len(candidate.tokens))]
         if not checked:
             cells.append(candidate.finish.replace("_", " "))
-        if copies and ranked.representative != candidate.index:
-            cells.append(f"of {ranked.representative}")
-        elif copies:
-            cells.append(f"x{ranked.multiplicity}" if ranked.multiplicity > 1 else "")
+        if copies:
+            first = f"x{ranked.multiplicity}" if ranked.multiplicity > 1 else ""
+            cells.append(first if ranked.representative == candidate.index else f"of {ranked.representative}")
         if checked:
             cells.append(checked[place])
         line = next((line.strip() for line in candidate.text.splitlines() if line.strip()), "")
